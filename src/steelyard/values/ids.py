@@ -1,0 +1,43 @@
+"""Ids: UUIDv7 for calls made here, and ids of the same layout derived from content for imports."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+
+_VERSION_7 = 0x7
+_VARIANT_RFC = 0x2
+
+
+def uuid7(at_us: int, random_bits: int) -> bytes:
+    """A UUIDv7: milliseconds since 1970 in front, then 74 random bits.
+
+    Source: RFC 9562, section 5.7.
+    """
+    at_ms = at_us // 1000
+    high = (at_ms & (2**48 - 1)) << 80
+    middle = (_VERSION_7 << 76) | (((random_bits >> 62) & 0xFFF) << 64)
+    low = (_VARIANT_RFC << 62) | (random_bits & (2**62 - 1))
+    return (high | middle | low).to_bytes(16, "big")
+
+
+def content_id(at_us: int, content: bytes) -> bytes:
+    """An id with UUIDv7's layout whose random bits are a hash of ``content``.
+
+    The same content at the same time always has the same id, so a second import adds nothing.
+    """
+    digest = hashlib.blake2b(content, digest_size=10).digest()
+    return uuid7(at_us, int.from_bytes(digest, "big") >> 6)
+
+
+def text(call_id: bytes) -> str:
+    """An id as people write it: ``01934f2e-...``."""
+    return str(uuid.UUID(bytes=call_id))
+
+
+def parse(written: str) -> bytes:
+    """The bytes of a written id.
+
+    Raises: ValueError when it is no UUID.
+    """
+    return uuid.UUID(written).bytes

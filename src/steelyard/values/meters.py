@@ -1,0 +1,38 @@
+"""Meters: what is counted, each in one unit, none overlapping another."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Meter(msgspec.Struct, frozen=True):
+    """A meter's unit and meaning, as the reference prints them."""
+
+    unit: str
+    meaning: str
+
+
+METERS: dict[str, Meter] = {
+    "input_tokens": Meter("token", "Prompt tokens computed anew; excludes the cached ones."),
+    "cached_input_tokens": Meter("token", "Prompt tokens read from a cache."),
+    "cache_write_tokens": Meter("token", "Prompt tokens written to a cache at a premium."),
+    "output_tokens": Meter("token", "Completion tokens; excludes the reasoning ones."),
+    "reasoning_tokens": Meter("token", "Completion tokens spent on reasoning."),
+    "images": Meter("image", "Images produced or read."),
+    "audio_seconds": Meter("second", "Audio produced or read."),
+    "requests": Meter("call", "Calls answered."),
+    "tool_calls": Meter("call", "Calls of tools that the provider runs."),
+    "compute_ms": Meter("millisecond", "Time that the deployment computed for the call."),
+    "ingress_bytes": Meter("byte", "Bytes of the request's body."),
+    "egress_bytes": Meter("byte", "Bytes of the response's body."),
+    "byte_hours": Meter("byte-hour", "Bytes kept, times the hours they were kept."),
+    "training_tokens": Meter("token", "Tokens trained on, times the epochs."),
+    "node_hours": Meter("hour", "Hours of a node reserved."),
+    "seats": Meter("seat", "Seats licensed."),
+}
+
+PROMPT_METERS = ("input_tokens", "cached_input_tokens", "cache_write_tokens")
+"""The disjoint meters that sum to a prompt's length, by which a context tier is chosen."""
+
+COMPONENTS = ("model", "compute", "storage", "network", "scheduling")
+"""What a unit of revenue pays for."""

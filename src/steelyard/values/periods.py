@@ -1,0 +1,74 @@
+"""Periods: calendar months in a contract's own zone, as half-open ranges of instants."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+_MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_DECEMBER = 12
+
+
+class PeriodError(ValueError):
+    """A text that names no period."""
+
+
+class Month(msgspec.Struct, frozen=True, order=True):
+    """A calendar month, ``2026-11``; which instants it holds depends on a zone."""
+
+    year: int
+    month: int
+
+    def __str__(self) -> str:
+        """``2026-11``."""
+        return f"{self.year:04d}-{self.month:02d}"
+
+
+def month(text: str) -> Month:
+    """Parse ``2026-11``.
+
+    Raises: PeriodError.
+    """
+    match = _MONTH.fullmatch(text)
+    if match is None:
+        msg = f"{text!r} is no month; write it like 2026-11"
+        raise PeriodError(msg)
+    return Month(int(match.group(1)), int(match.group(2)))
+
+
+def following(period: Month) -> Month:
+    """The month after."""
+    if period.month == _DECEMBER:
+        return Month(period.year + 1, 1)
+    return Month(period.year, period.month + 1)
+
+
+def to_us(moment: datetime) -> int:
+    """An aware datetime as microseconds since 1970-01-01 UTC, exactly."""
+    assert moment.tzinfo is not None
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def from_us(at_us: int, zone: str = "UTC") -> datetime:
+    """An instant as an aware datetime in ``zone``."""
+    return (_EPOCH + timedelta(microseconds=at_us)).astimezone(ZoneInfo(zone))
+
+
+def bounds_us(period: Month, zone: str) -> tuple[int, int]:
+    """The first instant of the month in ``zone``, and the first one after it."""
+    after = following(period)
+    where = ZoneInfo(zone)
+    start = datetime(period.year, period.month, 1, tzinfo=where)
+    end = datetime(after.year, after.month, 1, tzinfo=where)
+    return to_us(start), to_us(end)
+
+
+def month_of(at_us: int, zone: str) -> Month:
+    """The month that an instant falls in, as ``zone`` sees it."""
+    local = from_us(at_us, zone)
+    return Month(local.year, local.month)

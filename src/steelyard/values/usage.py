@@ -1,0 +1,79 @@
+"""Usage records: what the journal holds of a call.
+
+They are arrays on disk (``array_like``): a later version appends fields with defaults, and never
+moves or reuses one.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Source = Literal["upstream", "counted", "estimated", "imported", "measured"]
+"""Where a count came from: the upstream's own usage; the model's tokenizer; an estimate; a trace;
+Steelyard's own instruments (bytes, milliseconds, requests)."""
+
+Outcome = Literal["completed", "cancelled", "failed", "interrupted"]
+"""How a call ended: answered whole; the caller hung up; the upstream failed; we were killed."""
+
+Origin = Literal["live", "imported", "recovered"]
+
+
+class Announcement(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An attempt about to be made: written before its upstream is called.
+
+    Should no record follow, recovery closes the call from this.
+
+    Unit: ``at_us`` microseconds since 1970-01-01 UTC. ``expected`` meters are a best estimate of
+    what the attempt costs us when its end is never seen.
+    """
+
+    call_id: bytes
+    attempt: int
+    at_us: int
+    edition: int
+    customer: str
+    contract: str
+    key_id: str
+    model: str
+    deployment: str
+    expected: dict[str, int]
+
+
+class UsageRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One call, weighed.
+
+    Unit: ``*_us`` microseconds (``at_us`` since 1970-01-01 UTC by the wall clock at admission, the
+    others durations by the monotonic clock). ``call_id`` is 16 bytes, a UUIDv7.
+    ``meters`` is what the caller is charged for; ``produced`` what was made and costs us, None
+    where that is the same. ``sources`` says for each meter where its count came from.
+    ``edition`` names the recorded set of contracts and prices; with ``at_us`` it fixes the versions
+    in force at admission.
+    """
+
+    call_id: bytes
+    at_us: int
+    edition: int
+    customer: str
+    contract: str
+    key_id: str
+    model: str
+    deployment: str
+    outcome: Outcome
+    meters: dict[str, int]
+    sources: dict[str, Source]
+    produced: dict[str, int] | None = None
+    origin: Origin = "live"
+    attempts: int = 1
+    first_token_us: int | None = None
+    duration_us: int | None = None
+    streamed: bool = False
+    status: int | None = None
+    """The HTTP status that the caller saw; None for a call that was never on the wire."""
+    error: str | None = None
+    """The stable error code, when the call did not complete."""
+    user: str | None = None
+    """The end user or client that the caller named (a trace's client, OpenAI's ``user``)."""
+    upstream_id: str | None = None
+    """The upstream's own name of the call."""
