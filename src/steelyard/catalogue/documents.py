@@ -1,0 +1,177 @@
+"""The documents of a studio, as values: parsed, checked, every price an integer."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Boundary = Literal["closed", "open"]
+"""Whether a tier's ``up_to`` itself still belongs to the tier (closed) or to the next (open)."""
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """What a caller names. Unit: tokens for ``context`` and ``output_max``."""
+
+    id: str
+    family: str
+    developer: str
+    licence: str
+    """The weights' licence as its SPDX id or name; ``closed`` when they are not published."""
+    weights: Literal["open", "closed"]
+    context: int | None = None
+    output_max: int | None = None
+    input: tuple[str, ...] = ("text",)
+    output: tuple[str, ...] = ("text",)
+    reasoning: bool = False
+    source: str
+    checked: str
+    """The day, ``2026-11-24``, on which the source was last compared."""
+
+
+class Deployment(msgspec.Struct, frozen=True, kw_only=True):
+    """One place that serves a model.
+
+    ``engine`` is the embedded llama.cpp process; ``openai`` any upstream of OpenAI's wire format;
+    ``echo`` answers by itself, for trials and tests.
+    """
+
+    id: str
+    model: str
+    kind: Literal["engine", "openai", "echo"]
+    provider: str
+    url: str | None = None
+    """The base URL up to and including ``/v1``."""
+    key_env: str | None = None
+    """The environment variable that holds the upstream's key."""
+    upstream_model: str | None = None
+    """What the upstream calls the model; None: as we do."""
+
+
+class Rates(msgspec.Struct, frozen=True):
+    """Prices by meter. Unit: pico-units of the currency for one unit of the meter.
+
+    The defaults of the trade are already applied: cached input and cache writes not priced by
+    themselves cost what input costs; reasoning not priced by itself costs what output costs.
+    """
+
+    prices: dict[str, int]
+
+
+class Tier(msgspec.Struct, frozen=True):
+    """Rates for a whole call whose prompt is at most ``up_to`` tokens; None: any length."""
+
+    up_to: int | None
+    rates: Rates
+
+
+class Tariff(msgspec.Struct, frozen=True, kw_only=True):
+    """Tiers in rising order, the last one open-ended; chosen by the prompt's whole length."""
+
+    tiers: tuple[Tier, ...]
+    boundary: Boundary = "closed"
+
+
+class ListPrice(msgspec.Struct, frozen=True, kw_only=True):
+    """A vendor's price for a model from an instant on. Unit: ``from_us`` µs since 1970 UTC."""
+
+    model: str
+    from_us: int
+    tariff: Tariff
+    source: str
+    checked: str
+
+
+class PriceBook(msgspec.Struct, frozen=True, kw_only=True):
+    """Dated list prices of one vendor in the currency in which the vendor states them."""
+
+    id: str
+    vendor: str
+    currency: str
+    prices: tuple[ListPrice, ...]
+
+
+class PriceRule(msgspec.Struct, frozen=True, kw_only=True):
+    """One ``[[price]]`` of a contract: from a book with a discount, or a tariff of its own.
+
+    ``model`` is a shell pattern; the first rule that matches wins. Exactly one of ``book`` and
+    ``tariff`` is set. Unit: ``discount_ppm`` parts per million.
+    """
+
+    model: str
+    book: str | None = None
+    discount_ppm: int = 0
+    tariff: Tariff | None = None
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """How and when the customer pays. Unit: ``credit_limit_pico`` pico-units."""
+
+    pays: Literal["afterwards", "before", "never"] = "afterwards"
+    due_days: int = 30
+    credit_limit_pico: int | None = None
+
+
+class Contract(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of what a customer pays. Unit: ``valid_from_us`` µs since 1970 UTC."""
+
+    id: str
+    customer: str
+    title: str
+    currency: str
+    zone: str
+    valid_from_us: int
+    valid_from: str
+    """The day as written; with ``id`` it names the version."""
+    terms: Terms
+    prices: tuple[PriceRule, ...]
+
+
+class CostRule(msgspec.Struct, frozen=True, kw_only=True):
+    """What one component of a call costs, and who earns it.
+
+    ``models`` and ``deployments`` are shell patterns. The first rule of a component that matches
+    wins for that component.
+    """
+
+    component: str
+    earner: str
+    models: str = "*"
+    deployments: str = "*"
+    rates: Rates
+
+
+class ShareRule(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of what earners are due for calls sold in one currency."""
+
+    id: str
+    currency: str
+    valid_from_us: int
+    valid_from: str
+    costs: tuple[CostRule, ...]
+
+
+class Party(msgspec.Struct, frozen=True, kw_only=True):
+    """A customer or an earner, as documents print it."""
+
+    id: str
+    name: str
+    address: tuple[str, ...] = ()
+
+
+class Edition(msgspec.Struct, frozen=True, kw_only=True):
+    """All documents as they stood when they were recorded: what ``edition`` in a record names.
+
+    Contracts, price books and share rules each hold every version; the instant of a call picks one.
+    ``operator`` is the party that gets each margin and each rounding remainder.
+    """
+
+    operator: str
+    zone: str
+    customers: tuple[Party, ...]
+    earners: tuple[Party, ...]
+    models: tuple[Model, ...]
+    deployments: tuple[Deployment, ...]
+    books: tuple[PriceBook, ...]
+    contracts: tuple[Contract, ...]
+    shares: tuple[ShareRule, ...]

@@ -1,0 +1,68 @@
+"""The ``steelyard`` command: a group whose commands are imported when they are called."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import click
+
+from steelyard import __version__
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("steelyard.cli.init", "Write a commented studio into a folder."),
+    "check": ("steelyard.cli.check", "Check the studio's files; name file, line and reason."),
+    "up": ("steelyard.cli.up", "Serve: gateway, engine and clerk, supervised."),
+    "keys": ("steelyard.cli.keys", "Make, list and revoke callers' keys."),
+    "models": ("steelyard.cli.models", "Show the models of the catalogue."),
+    "prices": ("steelyard.cli.prices", "Show a model's list prices, at a date."),
+    "import": ("steelyard.cli.importing", "Turn a usage trace into usage records."),
+    "journal": ("steelyard.cli.journal", "Read, verify and summarise the journal."),
+    "clerk": ("steelyard.cli.clerk", "Book what is in the journal."),
+    "close": ("steelyard.cli.close", "Close a period: invoices and statements."),
+    "report": ("steelyard.cli.report", "Show where the money goes."),
+    "audit": ("steelyard.cli.audit", "Rebuild the books and compare."),
+    "demo": ("steelyard.cli.demo", "Make a studio, run real traffic, show the money."),
+}
+"""Each command's module, which names its click command ``command``, and its line in the help."""
+
+
+class _Lazy(click.Group):
+    """Imports a command's module when it is asked for, so that ``--help`` is quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the commands in the order of the table."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command; None when there is no such name."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(COMMANDS[cmd_name][0])
+        found = module.command
+        assert isinstance(found, click.Command)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table of commands without importing any of them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--studio",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(),
+    envvar="STEELYARD_STUDIO",
+    show_default="this folder",
+    help="The studio's folder, which holds steelyard.toml.",
+)
+@click.version_option(__version__, prog_name="steelyard")
+@click.pass_context
+def cli(ctx: click.Context, studio: Path) -> None:
+    """One endpoint over many models: every call weighed, priced, booked and settled."""
+    ctx.obj = studio

@@ -1,0 +1,60 @@
+"""Transfers and account names.
+
+A cent's way: the customer owes it (``customer/acme/unbilled``), it was sold
+(``sales/acme-2026/qwen3-max``), and it is due to whoever earned it
+(``earner/alibaba/model``, and what is left to ``earner/<operator>/margin``). An invoice moves
+``unbilled`` to ``receivable``; a statement moves ``earner/<party>/<component>`` to
+``earner/<party>/payable``; what rounding leaves goes to ``earner/<operator>/rounding``.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Code = Literal["charge", "cost", "margin", "invoice", "statement", "rounding"]
+State = Literal["pending", "posted", "void"]
+
+
+class Transfer(msgspec.Struct, frozen=True, kw_only=True):
+    """An amount moved from one account to another. Unit: pico-units, positive.
+
+    ``period`` is the month it is invoiced or settled with. ``batch`` is the batch that booked it;
+    transfers of a closing carry the last batch booked before it.
+    """
+
+    batch: int
+    sequence: int
+    debit: str
+    credit: str
+    amount_pico: int
+    currency: str
+    code: Code
+    period: str
+    state: State = "posted"
+
+
+def unbilled(customer: str) -> str:
+    """What a customer owes and has not been invoiced for."""
+    return f"customer/{customer}/unbilled"
+
+
+def receivable(customer: str) -> str:
+    """What a customer was invoiced for and has not paid."""
+    return f"customer/{customer}/receivable"
+
+
+def sales(contract: str, model: str) -> str:
+    """What was sold of a model under a contract; at zero once it is split."""
+    return f"sales/{contract}/{model}"
+
+
+def earned(party: str, component: str) -> str:
+    """What a party earned for a component and has no statement of."""
+    return f"earner/{party}/{component}"
+
+
+def payable(party: str) -> str:
+    """What a party's statements say it is owed and it has not been paid."""
+    return f"earner/{party}/payable"
