@@ -17,7 +17,7 @@ from steelyard.catalogue.documents import (
     Tariff,
     Tier,
 )
-from steelyard.values import meters, money
+from steelyard.values import meters, money, periods
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,9 +99,8 @@ def _offer(
     names: tuple[str, str],
     instant: int,
 ) -> Offer:
-    model, deployment = names
     contract = [each for each in versions if each.valid_from_us <= instant][-1]
-    tariff, price_version = _tariff(contract, books, model, instant)
+    tariff, price_version = _tariff(contract, books, names[0], instant)
     costs, cost_version = _costs(edition, contract.currency, names, instant)
     return Offer(
         from_us=instant,
@@ -130,7 +129,8 @@ def _tariff(
     if not dated:
         return None, own
     listed = max(dated, key=lambda p: p.from_us)
-    version = f"{own} {rule.book}@{listed.from_us}"
+    since = periods.from_us(listed.from_us).strftime("%Y-%m-%dT%H:%M:%SZ")
+    version = f"{own} {rule.book}@{since}"
     return _discounted(listed.tariff, rule.discount_ppm), version
 
 

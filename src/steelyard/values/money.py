@@ -62,7 +62,7 @@ def scaled(text: str, scale: int) -> int:
     """
     match = _DECIMAL.fullmatch(text.strip())
     if match is None:
-        msg = f"{text!r} is not a decimal number; write it like \"12.50\""
+        msg = f'{text!r} is not a decimal number; write it like "12.50"'
         raise MoneyError(msg)
     sign, whole, fraction = match.group(1), match.group(2), match.group(3) or ""
     product = int(whole + fraction) * scale
