@@ -1,0 +1,141 @@
+"""Settings: the tables of ``steelyard.toml`` that say how Steelyard runs, each with its bounds.
+
+A setting's unit is the last part of its name; its description is what the reference page prints.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Durability = Literal["process", "disk"]
+HangupPolicy = Literal["cancel", "drain"]
+
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+Identifier = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+class StudioSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whose studio this is."""
+
+    name: Annotated[Name, Meta(description="The studio's name, as documents print it.")]
+    operator: Annotated[
+        Identifier,
+        Meta(
+            description="The earner that runs the studio: it issues the invoices, and gets each "
+            "margin and each rounding remainder."
+        ),
+    ]
+    zone: Annotated[
+        str,
+        Meta(
+            description="The time zone of documents that name none of their own, "
+            "like `Asia/Shanghai`."
+        ),
+    ] = "UTC"
+
+
+class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the gateway listens, and what it bounds."""
+
+    host: Annotated[
+        str, Meta(min_length=1, description="The address on which the gateway listens.")
+    ] = "127.0.0.1"
+    port: Annotated[
+        int, Meta(ge=0, le=65_535, description="Its TCP port; 0 takes any that is free.")
+    ] = 8080
+    workers: Annotated[
+        int, Meta(ge=1, le=256, description="Worker processes that share the port.")
+    ] = 1
+    durability: Annotated[
+        Durability,
+        Meta(
+            description="When a call counts as weighed, before its last byte leaves: `process` once "
+            "its record is with the kernel, `disk` once it is on the disk (group commit)."
+        ),
+    ] = "process"
+    body_bytes_max: Annotated[
+        int, Meta(ge=1024, le=1 << 30, description="The largest request body; above it: 413.")
+    ] = 8 << 20
+    header_bytes_max: Annotated[
+        int, Meta(ge=1024, le=1 << 20, description="The largest request head; above it: 431.")
+    ] = 32 << 10
+    answer_bytes_max: Annotated[
+        int, Meta(ge=1024, le=1 << 30, description="The largest answer of an upstream, in memory.")
+    ] = 64 << 20
+    body_s: Annotated[
+        int, Meta(ge=1, le=3600, description="How long a request's body may take to arrive.")
+    ] = 30
+    connect_s: Annotated[
+        int, Meta(ge=1, le=600, description="How long connecting to an upstream may take.")
+    ] = 5
+    first_byte_s: Annotated[
+        int,
+        Meta(ge=1, le=3600, description="How long an upstream may take until its first byte."),
+    ] = 120
+    total_s: Annotated[
+        int, Meta(ge=1, le=86_400, description="How long a call may take as a whole.")
+    ] = 600
+    concurrency_max: Annotated[
+        int,
+        Meta(ge=1, le=100_000, description="Calls in flight in one worker; above it: 503."),
+    ] = 1024
+    on_hangup: Annotated[
+        HangupPolicy,
+        Meta(
+            description="What happens to the upstream when the caller hangs up: `cancel` stops it, "
+            "`drain` reads it to its end. What was delivered is charged either way."
+        ),
+    ] = "cancel"
+
+
+class ClerkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the clerk books the journal."""
+
+    batch_calls_max: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="The most calls booked in one transaction.")
+    ] = 20_000
+    poll_ms: Annotated[
+        int, Meta(ge=10, le=60_000, description="How often the clerk looks for new records.")
+    ] = 500
+
+
+class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much of the machine the embedded engine takes."""
+
+    threads: Annotated[int, Meta(ge=1, le=256, description="Threads that compute.")] = 2
+    slots: Annotated[
+        int, Meta(ge=1, le=64, description="Calls generated at once, in one batch.")
+    ] = 4
+    context_tokens: Annotated[
+        int, Meta(ge=512, le=1 << 20, description="Tokens of context, shared by all slots.")
+    ] = 8192
+
+
+class JournalSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the journal is cut into files."""
+
+    segment_bytes_max: Annotated[
+        int,
+        Meta(ge=1 << 16, le=1 << 32, description="The size at which a segment is sealed."),
+    ] = 64 << 20
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All tables of ``steelyard.toml`` that are settings."""
+
+    studio: Annotated[StudioSettings, Meta(description="Whose studio this is.")]
+    gateway: Annotated[
+        GatewaySettings, Meta(description="Where the gateway listens, and what it bounds.")
+    ] = msgspec.field(default_factory=GatewaySettings)
+    clerk: Annotated[ClerkSettings, Meta(description="How the clerk books the journal.")] = (
+        msgspec.field(default_factory=ClerkSettings)
+    )
+    engine: Annotated[
+        EngineSettings, Meta(description="How much of the machine the embedded engine takes.")
+    ] = msgspec.field(default_factory=EngineSettings)
+    journal: Annotated[JournalSettings, Meta(description="How the journal is cut into files.")] = (
+        msgspec.field(default_factory=JournalSettings)
+    )
