@@ -143,3 +143,18 @@ def test_half_even_agrees_with_fractions(numerator: int, denominator: int) -> No
 )
 def test_a_payable_amount_is_printed_in_coins(amount: str, currency: str, text: str) -> None:
     assert money.payable(money.amount(amount), currency) == text
+
+
+@pytest.mark.parametrize(
+    ("amount", "places", "text"),
+    [
+        ("85.610390", 2, "85.61039"),
+        ("1234.5", 2, "1,234.50"),
+        ("1234567.000000000001", 2, "1,234,567.000000000001"),
+        ("0", 2, "0.00"),
+        ("-0.5", 2, "-0.50"),
+        ("1200", 0, "1,200"),
+    ],
+)
+def test_all_digits_are_printed_in_groups(amount: str, places: int, text: str) -> None:
+    assert money.grouped(money.amount(amount), places) == text

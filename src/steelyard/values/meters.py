@@ -36,3 +36,22 @@ PROMPT_METERS = ("input_tokens", "cached_input_tokens", "cache_write_tokens")
 
 COMPONENTS = ("model", "compute", "storage", "network", "scheduling")
 """What a unit of revenue pays for."""
+
+PRICED_PER: dict[str, tuple[int, str]] = {
+    "token": (10**6, "1M tokens"),
+    "byte": (10**6, "1M bytes"),
+    "byte-hour": (10**6, "1M byte-hours"),
+    "millisecond": (1000, "1,000 ms"),
+}
+"""For how many of a unit a price is printed, and what to call them; else for one."""
+
+
+def in_words(meter: str) -> str:
+    """A meter's name as documents print it: ``Cached input tokens``."""
+    return meter.replace("_", " ").capitalize()
+
+
+def priced_per(meter: str) -> tuple[int, str]:
+    """For how many units a meter's price is printed, and what to call them."""
+    unit = METERS[meter].unit
+    return PRICED_PER.get(unit, (1, unit))

@@ -41,6 +41,10 @@ AMOUNT_LIMIT_PICO = 10**38 - 1
 _DECIMAL = re.compile(r"(-?)(\d{1,26})(?:\.(\d{1,18}))?", re.ASCII)
 
 
+ROUNDING = "half to even, once, on the total"
+"""The one rule by which a document's total is rounded, as documents name it."""
+
+
 class MoneyError(ValueError):
     """A text or a number that is not money; the message says what to write instead."""
 
@@ -150,6 +154,14 @@ def exact(amount_pico: int) -> str:
     whole, fraction = divmod(abs(amount_pico), PICO)
     digits = f"{fraction:012d}".rstrip("0")
     return f"{sign}{whole}.{digits}" if digits else f"{sign}{whole}"
+
+
+def grouped(amount_pico: int, places: int = 0) -> str:
+    """All digits of an amount with thousands separators, and at least ``places`` decimals."""
+    sign = "-" if amount_pico < 0 else ""
+    whole, fraction = divmod(abs(amount_pico), PICO)
+    digits = f"{fraction:012d}".rstrip("0").ljust(places, "0")
+    return f"{sign}{whole:,}.{digits}" if digits else f"{sign}{whole:,}"
 
 
 def payable(amount_pico: int, currency: str) -> str:
