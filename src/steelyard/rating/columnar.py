@@ -1,0 +1,337 @@
+"""Rating in columns: the lines of ``scalar``, in its order, bit for bit, for a batch at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from steelyard.catalogue import offers
+from steelyard.catalogue.documents import Edition, Tier
+from steelyard.catalogue.offers import Offer
+from steelyard.rating.lines import AT_LIMIT_US, SCHEMA, UNITS_LIMIT, Reason, Side, Unrated
+from steelyard.values import periods
+from steelyard.values.meters import METERS, PROMPT_METERS
+from steelyard.values.periods import Month
+from steelyard.values.usage import UsageRecord
+
+Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+_METER_ROW = {name: row for row, name in enumerate(METERS)}
+_PROMPT_ROWS = [_METER_ROW[name] for name in PROMPT_METERS]
+_INT64_MAX = 2**63 - 1
+_MONTHS = 12
+
+
+class Group(NamedTuple):
+    """What the calls have in common that one timeline prices."""
+
+    edition: int
+    contract: str
+    model: str
+    deployment: str
+
+
+class Calls(NamedTuple):
+    """A batch of usage records as columns.
+
+    Shape: ``ids`` 16 bytes a call; ``at_us``, ``group`` (a place in ``groups``) and ``unweighed``
+    (some count is beyond what a line can hold) one a call; ``charged`` and ``produced`` one row a
+    meter in the order of ``METERS``, one column a call.
+    """
+
+    ids: bytes
+    at_us: Ints
+    group: Ints
+    groups: tuple[Group, ...]
+    charged: Ints
+    produced: Ints
+    unweighed: Flags
+
+
+class Rated(NamedTuple):
+    """A batch's lines, of ``lines.SCHEMA``, and its calls that have none."""
+
+    table: pa.Table
+    unrated: list[Unrated]
+
+
+class _Slot(NamedTuple):
+    """A line that each call of a part has, should it have units of the meter."""
+
+    customer: str
+    contract: str
+    model: str
+    deployment: str
+    side: Side
+    component: str
+    party: str
+    meter: str
+    currency: str
+    version: str
+    price_pico: int
+
+
+class _Part(NamedTuple):
+    """Calls of one group, one offer and one tier, and their slots in the order of the lines."""
+
+    rows: Ints
+    zone: str
+    slots: list[_Slot]
+
+
+def columns(records: Sequence[UsageRecord]) -> Calls:
+    """Turn records into columns."""
+    codes: dict[tuple[int, str, str, str], int] = {}
+    keys = map(attrgetter("edition", "contract", "model", "deployment"), records)
+    group = [codes.setdefault(key, len(codes)) for key in keys]
+    charged, unweighed = _matrix([record.meters for record in records])
+    produced = charged
+    if any(record.produced is not None for record in records):
+        produced, unproduced = _matrix(
+            [each.meters if each.produced is None else each.produced for each in records]
+        )
+        unweighed |= unproduced
+    return Calls(
+        ids=b"".join([record.call_id for record in records]),
+        at_us=np.array([record.at_us for record in records], dtype=np.int64),
+        group=np.array(group, dtype=np.int64),
+        groups=tuple(Group(*key) for key in codes),
+        charged=charged,
+        produced=produced,
+        unweighed=unweighed,
+    )
+
+
+def rate(calls: Calls, editions: Mapping[int, Edition], first_open: Month | None) -> Rated:
+    """The lines of a batch in the order of its calls, and the calls that have none, each why."""
+    unrated: list[Unrated] = []
+
+    def refuse(rows: Ints, reason: Reason) -> None:
+        for row in rows.tolist():
+            call_id = calls.ids[16 * row : 16 * row + 16]
+            unrated.append(Unrated(row=row, call_id=call_id, reason=reason))
+
+    parts = [
+        _Part(chosen, offer.zone, _slots(calls, group, offer, tier))
+        for group, rows, offer in _by_offer(calls, editions, refuse)
+        for chosen, tier in _by_tier(calls, rows, offer)
+    ]
+    unrated.sort(key=attrgetter("row"))
+    return Rated(_table(calls, parts, first_open), unrated)
+
+
+def _matrix(counts: list[dict[str, int]]) -> tuple[Ints, Flags]:
+    # Calls of one shape (the same meters in the same order) are scattered together: a loop over
+    # the few shapes instead of one over all the counts.
+    shapes: dict[tuple[str, ...], int] = {}
+    shape = np.array(
+        [shapes.setdefault(key, len(shapes)) for key in map(tuple, counts)], dtype=np.int64
+    )
+    flat = [units for each in counts for units in each.values()]
+    try:
+        values = np.array(flat, dtype=np.int64)
+    except OverflowError:
+        values = np.array([each if 0 <= each <= UNITS_LIMIT else -1 for each in flat])
+    lengths = np.array([len(key) for key in shapes], dtype=np.int64)[shape]
+    starts = np.cumsum(lengths) - lengths
+    matrix = np.zeros((len(METERS), len(counts)), dtype=np.int64)
+    unweighed = np.zeros(len(counts), dtype=np.bool_)
+    for key, code in shapes.items():
+        rows = np.flatnonzero(shape == code)
+        for place, name in enumerate(key):
+            found = values[starts[rows] + place]
+            unweighed[rows] |= (found < 0) | (found > UNITS_LIMIT)
+            if name in _METER_ROW:
+                matrix[_METER_ROW[name], rows] = found
+    return matrix, unweighed
+
+
+def _by_offer(
+    calls: Calls, editions: Mapping[int, Edition], refuse: Callable[[Ints, Reason], None]
+) -> Iterator[tuple[Group, Ints, Offer]]:
+    order = np.argsort(calls.group, kind="stable")
+    ends = np.cumsum(np.bincount(calls.group, minlength=len(calls.groups)))
+    for code, group in enumerate(calls.groups):
+        rows = order[ends[code - 1] if code else 0 : ends[code]]
+        edition = editions.get(group.edition)
+        if edition is None:
+            refuse(rows, "edition")
+            continue
+        timeline = offers.timeline(edition, group.contract, group.model, group.deployment)
+        if not timeline:
+            refuse(rows, "contract")
+            continue
+        at_us = calls.at_us[rows]
+        starts = np.array([offer.from_us for offer in timeline], dtype=np.int64)
+        found = np.searchsorted(starts, at_us, side="right") - 1
+        untimely = (found < 0) | (at_us >= AT_LIMIT_US)
+        unweighed = calls.unweighed[rows] & ~untimely
+        refuse(rows[untimely], "time")
+        refuse(rows[unweighed], "units")
+        found[untimely | unweighed] = -1
+        for place, offer in enumerate(timeline):
+            chosen = rows[found == place]
+            if not len(chosen):
+                continue
+            if offer.tariff is None:
+                refuse(chosen, "model")
+            else:
+                yield group, chosen, offer
+
+
+def _by_tier(calls: Calls, rows: Ints, offer: Offer) -> Iterator[tuple[Ints, Tier]]:
+    assert offer.tariff is not None
+    tiers = offer.tariff.tiers
+    if len(tiers) == 1:
+        yield rows, tiers[0]
+        return
+    prompt_tokens = calls.charged[np.ix_(_PROMPT_ROWS, rows)].sum(axis=0)
+    limits = np.array([min(tier.up_to or 0, _INT64_MAX) for tier in tiers[:-1]], dtype=np.int64)
+    side = "left" if offer.tariff.boundary == "closed" else "right"
+    found = np.searchsorted(limits, prompt_tokens, side=side)
+    for place, tier in enumerate(tiers):
+        chosen = rows[found == place]
+        if len(chosen):
+            yield chosen, tier
+
+
+def _slots(calls: Calls, group: Group, offer: Offer, tier: Tier) -> list[_Slot]:
+    def slot(side: Side, component: str, party: str, meter: str, price_pico: int) -> _Slot:
+        version = offer.price_version if side == "charge" else offer.cost_version
+        return _Slot(
+            offer.customer,
+            group.contract,
+            group.model,
+            group.deployment,
+            side,
+            component,
+            party,
+            meter,
+            offer.currency,
+            version,
+            price_pico,
+        )
+
+    charged = [name for name, row in _METER_ROW.items() if calls.charged[row].any()]
+    produced = [name for name, row in _METER_ROW.items() if calls.produced[row].any()]
+    prices = tier.rates.prices
+    return [
+        slot("charge", "", offer.customer, meter, prices[meter])
+        for meter in charged
+        if meter in prices
+    ] + [
+        slot("cost", rule.component, rule.earner, meter, rule.rates.prices[meter])
+        for rule in offer.costs
+        for meter in produced
+        if meter in rule.rates.prices
+    ]
+
+
+def _table(calls: Calls, parts: list[_Part], first_open: Month | None) -> pa.Table:
+    slots = [slot for part in parts for slot in part.slots]
+    row, slot, units = _placed(calls, parts)
+    months = _months(calls, parts, first_open)
+    price_pico = np.array([each.price_pico for each in slots], dtype=np.int64)[slot]
+    words = {
+        name: _word([getattr(each, name) for each in slots], slot)
+        for name in _Slot._fields
+        if name != "price_pico"
+    }
+    found, month = np.unique(months[row], return_inverse=True)
+    words["period"] = _dictionary(month, [str(_month(number)) for number in found.tolist()])
+    ids = pa.Array.from_buffers(pa.binary(16), len(calls.at_us), [None, pa.py_buffer(calls.ids)])
+    plain = {
+        "call_id": pa.DictionaryArray.from_arrays(pa.array(row, pa.int32()), ids),
+        "at_us": pa.array(calls.at_us[row]),
+        "units": pa.array(units),
+        "price_pico": pa.array(price_pico),
+        "amount_pico": _products(units, price_pico),
+    }
+    columns = {**words, **plain}
+    return pa.table([columns[name] for name in SCHEMA.names], schema=SCHEMA)
+
+
+def _placed(calls: Calls, parts: list[_Part]) -> tuple[Ints, Ints, Ints]:
+    # Each part's lines are found at once, and are then put where the scalar order has them: after
+    # all lines of earlier calls, and after the earlier slots of their own call.
+    counts = np.zeros(len(calls.at_us), dtype=np.int64)
+    found: list[tuple[Ints, Ints, Flags]] = []
+    for part in parts:
+        units = np.empty((len(part.slots), len(part.rows)), dtype=np.int64)
+        for place, slot in enumerate(part.slots):
+            source = calls.charged if slot.side == "charge" else calls.produced
+            units[place] = source[_METER_ROW[slot.meter]][part.rows]
+        present = units != 0
+        rank = np.cumsum(present, axis=0)
+        if part.slots:
+            counts[part.rows] = rank[-1]
+        found.append((units, rank, present))
+    ends = np.cumsum(counts)
+    total = int(ends[-1]) if len(ends) else 0
+    all_slots = np.empty(total, dtype=np.int64)
+    all_units = np.empty(total, dtype=np.int64)
+    first_slot = 0
+    for part, (units, rank, present) in zip(parts, found, strict=True):
+        place = ((ends - counts)[part.rows] + rank - 1)[present]
+        slots = np.arange(first_slot, first_slot + len(part.slots), dtype=np.int64)
+        all_units[place] = units[present]
+        all_slots[place] = np.broadcast_to(slots[:, np.newaxis], units.shape)[present]
+        first_slot += len(part.slots)
+    return np.repeat(np.arange(len(counts)), counts), all_slots, all_units
+
+
+def _months(calls: Calls, parts: list[_Part], first_open: Month | None) -> Ints:
+    """The month of each call, counted from the year 0."""
+    months = np.zeros(len(calls.at_us), dtype=np.int64)
+    for part in parts:
+        at_us = calls.at_us[part.rows]
+        first = _number(periods.month_of(int(at_us.min()), part.zone))
+        last = _number(periods.month_of(int(at_us.max()), part.zone))
+        starts = [periods.bounds_us(_month(each), part.zone)[0] for each in range(first, last + 1)]
+        months[part.rows] = first - 1 + np.searchsorted(starts, at_us, side="right")
+    return months if first_open is None else np.maximum(months, _number(first_open))
+
+
+def _number(period: Month) -> int:
+    return period.year * _MONTHS + period.month - 1
+
+
+def _month(number: int) -> Month:
+    return Month(number // _MONTHS, number % _MONTHS + 1)
+
+
+def _word(words: list[str], slot: Ints) -> pa.DictionaryArray:
+    """A column of words that a line has from its slot."""
+    codes: dict[str, int] = {}
+    code = np.array([codes.setdefault(word, len(codes)) for word in words], dtype=np.int64)
+    return _dictionary(code[slot], list(codes))
+
+
+def _dictionary(code: Ints, words: list[str]) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(
+        pa.array(code.astype(np.int32)), pa.array(words, pa.string())
+    )
+
+
+def _products(units: Ints, price_pico: Ints) -> pa.Array:
+    """``units × price_pico`` in 128 bits, exactly.
+
+    The low 64 bits are what a product that wraps leaves; the high ones are its sign, but for the
+    products that do not fit, whose high bits Python's integers give.
+    """
+    low = units * price_pico
+    words = np.empty((len(low), 2), dtype="<i8")
+    words[:, 0] = low
+    words[:, 1] = low >> 63
+    size = np.abs(price_pico)
+    if len(low) and int(units.max()) * int(size.max()) > _INT64_MAX:
+        wide = np.flatnonzero(units > _INT64_MAX // np.maximum(size, 1))
+        pairs = zip(units[wide].tolist(), price_pico[wide].tolist(), strict=True)
+        words[wide, 1] = [count * price >> 64 for count, price in pairs]
+    return pa.Array.from_buffers(pa.decimal128(38, 0), len(low), [None, pa.py_buffer(words)])
