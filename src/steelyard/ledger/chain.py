@@ -1,0 +1,100 @@
+"""The chain: each entry's hash covers what it booked and the hash of the entry before.
+
+A row that was altered afterwards no longer gives the hash that its entry recorded, so it is found
+in the entry that booked it. The hashed text is one JSON value a line, so that anyone can make it
+again; amounts are decimal strings, hashes hexadecimal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from steelyard.ledger.transfers import Transfer
+
+GENESIS = bytes(32)
+"""What the first entry's hash follows."""
+
+
+class Range(msgspec.Struct, frozen=True, order=True):
+    """A part of a journal segment. Unit: bytes from the segment's start, half-open."""
+
+    segment: str
+    start: int
+    end: int
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """What one batch read and wrote.
+
+    ``editions`` are the numbers and hashes of the documents that it was priced by, rising.
+    ``first_open`` is the period into which calls of closed ones went; None: nothing was closed.
+    ``calls`` were booked; ``duplicates`` were booked before; ``conflicts`` have the id of a booked
+    call and say something else.
+    """
+
+    number: int
+    first_open: str | None
+    ranges: tuple[Range, ...]
+    editions: tuple[tuple[int, bytes], ...]
+    calls: int
+    duplicates: int
+    conflicts: int
+    lines: int
+    file_bytes: int
+    file_sha256: bytes
+
+
+class Closing(msgspec.Struct, frozen=True, kw_only=True):
+    """A period that was closed after batch ``batch``, and its documents' names and hashes."""
+
+    period: str
+    batch: int
+    documents: tuple[tuple[str, bytes], ...]
+
+
+def batch_hash(previous: bytes, batch: Batch, transfers: Iterable[Transfer]) -> bytes:
+    """The hash of a batch that follows the entry whose hash is ``previous``."""
+    head = [
+        "batch",
+        batch.number,
+        batch.first_open,
+        batch.calls,
+        batch.duplicates,
+        batch.conflicts,
+        batch.lines,
+        batch.file_bytes,
+        batch.file_sha256.hex(),
+    ]
+    ranges = [["range", each.segment, each.start, each.end] for each in batch.ranges]
+    editions = [["edition", number, sha256.hex()] for number, sha256 in batch.editions]
+    return _hash(previous, [head, *ranges, *editions], transfers)
+
+
+def closing_hash(previous: bytes, closing: Closing, transfers: Iterable[Transfer]) -> bytes:
+    """The hash of a closing that follows the entry whose hash is ``previous``."""
+    head = ["closing", closing.period, closing.batch]
+    documents = [["document", name, sha256.hex()] for name, sha256 in closing.documents]
+    return _hash(previous, [head, *documents], transfers)
+
+
+def _hash(previous: bytes, rows: Sequence[object], transfers: Iterable[Transfer]) -> bytes:
+    moved = [
+        [
+            "transfer",
+            each.batch,
+            each.sequence,
+            each.debit,
+            each.credit,
+            str(each.amount_pico),
+            each.currency,
+            each.code,
+            each.period,
+            each.state,
+        ]
+        for each in transfers
+    ]
+    text = b"\n".join(map(msgspec.json.encode, [previous.hex(), *rows, *moved]))
+    return hashlib.sha256(text).digest()
