@@ -37,7 +37,7 @@ def commands(
     command: click.Command, name: str, parent: click.Context | None = None
 ) -> Iterator[tuple[str, click.Context]]:
     """Each command under its full name, parents first, in the order of the help."""
-    looks = {**command.context_settings, "terminal_width": COLUMNS, "max_content_width": COLUMNS}
+    looks: dict[str, Any] = {**command.context_settings, "terminal_width": COLUMNS}
     context = click.Context(command, info_name=name, parent=parent, **looks)
     yield context.command_path, context
     if isinstance(command, click.Group):
