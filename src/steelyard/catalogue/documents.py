@@ -175,3 +175,8 @@ class Edition(msgspec.Struct, frozen=True, kw_only=True):
     books: tuple[PriceBook, ...]
     contracts: tuple[Contract, ...]
     shares: tuple[ShareRule, ...]
+
+
+def party(among: tuple[Party, ...], name: str) -> Party:
+    """The party of an id; one that is not recorded any more is named by its id."""
+    return next((each for each in among if each.id == name), Party(id=name, name=name))
