@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -191,7 +191,7 @@ def _by_tier(calls: Calls, rows: Ints, offer: Offer) -> Iterator[tuple[Ints, Tie
     if len(tiers) == 1:
         yield rows, tiers[0]
         return
-    prompt_tokens = calls.charged[np.ix_(_PROMPT_ROWS, rows)].sum(axis=0)
+    prompt_tokens: Ints = calls.charged[_PROMPT_ROWS][:, rows].sum(axis=0)
     limits = np.array([min(tier.up_to or 0, _INT64_MAX) for tier in tiers[:-1]], dtype=np.int64)
     side = "left" if offer.tariff.boundary == "closed" else "right"
     found = np.searchsorted(limits, prompt_tokens, side=side)
@@ -238,22 +238,21 @@ def _table(calls: Calls, parts: list[_Part], first_open: Month | None) -> pa.Tab
     row, slot, units = _placed(calls, parts)
     months = _months(calls, parts, first_open)
     price_pico = np.array([each.price_pico for each in slots], dtype=np.int64)[slot]
-    words = {
+    columns: dict[str, pa.Array[Any]] = {
         name: _word([getattr(each, name) for each in slots], slot)
         for name in _Slot._fields
         if name != "price_pico"
     }
     found, month = np.unique(months[row], return_inverse=True)
-    words["period"] = _dictionary(month, [str(_month(number)) for number in found.tolist()])
+    columns["period"] = _dictionary(month, [str(_month(number)) for number in found.tolist()])
     ids = pa.Array.from_buffers(pa.binary(16), len(calls.at_us), [None, pa.py_buffer(calls.ids)])
-    plain = {
-        "call_id": pa.DictionaryArray.from_arrays(pa.array(row, pa.int32()), ids),
+    columns |= {
+        "call_id": pa.DictionaryArray.from_arrays(row.astype(np.int32), ids),
         "at_us": pa.array(calls.at_us[row]),
         "units": pa.array(units),
         "price_pico": pa.array(price_pico),
         "amount_pico": _products(units, price_pico),
     }
-    columns = {**words, **plain}
     return pa.table([columns[name] for name in SCHEMA.names], schema=SCHEMA)
 
 
@@ -306,20 +305,21 @@ def _month(number: int) -> Month:
     return Month(number // _MONTHS, number % _MONTHS + 1)
 
 
-def _word(words: list[str], slot: Ints) -> pa.DictionaryArray:
+def _word(words: list[str], slot: Ints) -> pa.Array[Any]:
     """A column of words that a line has from its slot."""
     codes: dict[str, int] = {}
     code = np.array([codes.setdefault(word, len(codes)) for word in words], dtype=np.int64)
     return _dictionary(code[slot], list(codes))
 
 
-def _dictionary(code: Ints, words: list[str]) -> pa.DictionaryArray:
-    return pa.DictionaryArray.from_arrays(
-        pa.array(code.astype(np.int32)), pa.array(words, pa.string())
+def _dictionary(code: Ints, words: list[str]) -> pa.Array[Any]:
+    return cast(
+        "pa.Array[Any]",
+        pa.DictionaryArray.from_arrays(code.astype(np.int32), pa.array(words, pa.string())),
     )
 
 
-def _products(units: Ints, price_pico: Ints) -> pa.Array:
+def _products(units: Ints, price_pico: Ints) -> pa.Array[Any]:
     """``units × price_pico`` in 128 bits, exactly.
 
     The low 64 bits are what a product that wraps leaves; the high ones are its sign, but for the
@@ -334,4 +334,6 @@ def _products(units: Ints, price_pico: Ints) -> pa.Array:
         wide = np.flatnonzero(units > _INT64_MAX // np.maximum(size, 1))
         pairs = zip(units[wide].tolist(), price_pico[wide].tolist(), strict=True)
         words[wide, 1] = [count * price >> 64 for count, price in pairs]
-    return pa.Array.from_buffers(pa.decimal128(38, 0), len(low), [None, pa.py_buffer(words)])
+    return pa.Array.from_buffers(
+        pa.decimal128(38, 0), len(low), [None, pa.py_buffer(words.tobytes())]
+    )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from steelyard.rating.lines import Total
+
+Ints = npt.NDArray[np.int64]
 
 _KEYS = ("period", "side", "customer", "contract", "model", "component", "party", "currency")
 _WORDS, _WORD_BITS = 4, 32
@@ -24,18 +28,20 @@ def totals(table: pa.Table) -> list[Total]:
         return []
     code = np.zeros(table.num_rows, dtype=np.int64)
     for name in _KEYS:
-        column = table.column(name).unify_dictionaries().combine_chunks()
-        words = column.dictionary.to_pylist()
-        code = _dense(code * len(words) + column.indices.to_numpy())
+        column = cast(
+            "pa.DictionaryArray[Any, Any]",
+            table.column(name).unify_dictionaries().combine_chunks(),
+        )
+        code = _dense(code * len(column.dictionary) + column.indices.to_numpy())
     count = int(code.max()) + 1
     sums = _sums(code, count, table.column("amount_pico").combine_chunks())
     first = np.empty(count, dtype=np.int64)
     first[code[::-1]] = np.arange(len(code) - 1, -1, -1)
-    rows = table.select(_KEYS).take(pa.array(first)).to_pylist()
+    rows = table.select(_KEYS).take(first).to_pylist()
     return sorted(Total(**row, amount_pico=amount) for row, amount in zip(rows, sums, strict=True))
 
 
-def _dense(code: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _dense(code: Ints) -> Ints:
     """Renumber codes without gaps, in their order."""
     space = int(code.max()) + 1
     if space > _SPARSE:
@@ -45,8 +51,9 @@ def _dense(code: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return (np.cumsum(present) - 1)[code]
 
 
-def _sums(code: npt.NDArray[np.int64], count: int, amounts: pa.Array) -> list[int]:
-    words = np.frombuffer(amounts.buffers()[1], dtype="<u4").reshape(-1, _WORDS)
+def _sums(code: Ints, count: int, amounts: pa.Array[Any]) -> list[int]:
+    held = memoryview(cast("bytes", amounts.buffers()[1]))
+    words = np.frombuffer(held, dtype="<u4").reshape(-1, _WORDS)
     words = words[amounts.offset : amounts.offset + len(amounts)]
     sums = [0] * count
     for place in range(_WORDS):
