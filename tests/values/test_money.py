@@ -48,6 +48,16 @@ def test_a_price_per_million_is_whole_pico_units_per_token(
     assert money.price_per_million(per_million) == price_pico
 
 
+def test_a_price_beyond_64_bits_is_refused() -> None:
+    assert money.price_per_unit("9223372.036854775807") == money.PRICE_LIMIT_PICO
+    for parse, written in [
+        (money.price_per_unit, "9223372.036854775808"),
+        (money.price_per_million, "9223372036854.775808"),
+    ]:
+        with pytest.raises(money.MoneyError):
+            parse(written)
+
+
 def test_a_price_finer_than_a_pico_unit_is_refused() -> None:
     with pytest.raises(money.MoneyError):
         money.price_per_million("0.0000001")

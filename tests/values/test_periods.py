@@ -25,6 +25,10 @@ def us(text: str) -> int:
         ("2024-03-01T04:59:59+00:00", "America/New_York", "2024-02"),
         ("2026-11-01T03:59:59+00:00", "America/New_York", "2026-10"),
         ("2026-12-31T23:59:59+00:00", "UTC", "2026-12"),
+        # At 00:01 of November the clock went back to 23:01: October did not begin again.
+        ("2009-11-01T02:29:59+00:00", "America/St_Johns", "2009-10"),
+        ("2009-11-01T02:30:00+00:00", "America/St_Johns", "2009-11"),
+        ("2009-11-01T02:45:00+00:00", "America/St_Johns", "2009-11"),
     ],
 )
 def test_an_instant_falls_into_the_month_of_the_zone(instant: str, zone: str, month: str) -> None:

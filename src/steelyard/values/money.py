@@ -38,6 +38,9 @@ CURRENCY_SIGNS: dict[str, str] = {
 AMOUNT_LIMIT_PICO = 10**38 - 1
 """The largest magnitude that NUMERIC(38,0) and decimal128(38,0) hold."""
 
+PRICE_LIMIT_PICO = 2**63 - 1
+"""The highest price of one unit: columns of prices hold 64 bits."""
+
 _DECIMAL = re.compile(r"(-?)(\d{1,26})(?:\.(\d{1,18}))?", re.ASCII)
 
 
@@ -93,7 +96,7 @@ def price_per_unit(text: str) -> int:
 
     Raises: MoneyError.
     """
-    return scaled(text, PICO)
+    return _price(text, PICO)
 
 
 def price_per_million(text: str) -> int:
@@ -101,7 +104,15 @@ def price_per_million(text: str) -> int:
 
     Raises: MoneyError, also for a price finer than a pico-unit per unit.
     """
-    return scaled(text, PICO // PER_MILLION)
+    return _price(text, PICO // PER_MILLION)
+
+
+def _price(text: str, scale: int) -> int:
+    price_pico = scaled(text, scale)
+    if abs(price_pico) > PRICE_LIMIT_PICO:
+        msg = f"{text!r} is higher than any price of one unit; was it meant for more of them?"
+        raise MoneyError(msg)
+    return price_pico
 
 
 def discounted(price_pico: int, discount_ppm: int) -> int:

@@ -69,6 +69,12 @@ def bounds_us(period: Month, zone: str) -> tuple[int, int]:
 
 
 def month_of(at_us: int, zone: str) -> Month:
-    """The month that an instant falls in, as ``zone`` sees it."""
+    """The month whose bounds in ``zone`` hold an instant.
+
+    Where a clock was set back across the first midnight of a month, that month began at the first
+    of the two midnights.
+    """
     local = from_us(at_us, zone)
-    return Month(local.year, local.month)
+    read = Month(local.year, local.month)
+    after = following(read)
+    return after if at_us >= bounds_us(read, zone)[1] else read
