@@ -52,8 +52,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     durability: Annotated[
         Durability,
         Meta(
-            description="When a call counts as weighed, before its last byte leaves: `process` once "
-            "its record is with the kernel, `disk` once it is on the disk (group commit)."
+            description="When a call counts as weighed, before its last byte leaves: `process` "
+            "once its record is with the kernel, `disk` once it is on the disk."
         ),
     ] = "process"
     body_bytes_max: Annotated[

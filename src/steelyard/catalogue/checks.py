@@ -1,0 +1,195 @@
+"""Checks: what must hold between documents, each fault at the line that names the missing thing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from fnmatch import fnmatchcase
+from typing import Literal, Protocol, TypeVar
+
+import msgspec
+
+from steelyard.catalogue.documents import (
+    Contract,
+    Deployment,
+    Model,
+    Party,
+    PriceBook,
+    ShareRule,
+)
+from steelyard.catalogue.places import Path
+from steelyard.catalogue.sheets import Found, Sheet, suggestion
+
+Kind = Literal["customer", "earner", "deployment", "book", "contract"]
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """All documents that could be parsed, with where they were read.
+
+    The ``*_packaged`` ones come with Steelyard; of the same id, the studio's own goes before them.
+    ``declared`` has, by kind of document, every id that is written somewhere, also in a document
+    that is faulty otherwise: what only refers to it is not at fault.
+    """
+
+    main: Sheet
+    operator: str | None
+    customers: Sequence[Found[Party]]
+    earners: Sequence[Found[Party]]
+    models: Sequence[Found[Model]]
+    models_packaged: Sequence[Found[Model]]
+    deployments: Sequence[Found[Deployment]]
+    books: Sequence[Found[PriceBook]]
+    books_packaged: Sequence[Found[PriceBook]]
+    contracts: Sequence[Found[Contract]]
+    shares: Sequence[Found[ShareRule]]
+    declared: dict[Kind, frozenset[str]]
+
+
+class _Document(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+class _Version(_Document, Protocol):
+    @property
+    def currency(self) -> str: ...
+    @property
+    def valid_from(self) -> str: ...
+
+
+D = TypeVar("D", bound=_Document)
+V = TypeVar("V", bound=_Version)
+
+
+def check(draft: Draft) -> None:
+    """Note on their sheets every fault and warning between the documents."""
+    unique(draft.customers)
+    unique(draft.earners)
+    unique(draft.models)
+    unique(draft.deployments)
+    unique(draft.books)
+    _versions(draft.contracts, ("customer", "currency", "zone"))
+    _versions(draft.shares, ("currency",))
+    models = {model.id for model in effective(draft.models, draft.models_packaged)}
+    books = {book.id: book for book in effective(draft.books, draft.books_packaged)}
+    if draft.operator is not None:
+        _known(draft, "earner", draft.operator, _at(draft.main, ("studio", "operator")))
+    for deployment in draft.deployments:
+        _model_known(models, deployment.value.model, _within(deployment, ("model",)))
+    for book in draft.books:
+        for index, row in enumerate(book.sheet.rows("price")):
+            _model_known(models, str(row["model"]), _within(book, ("price", index, "model")))
+    for contract in draft.contracts:
+        _contract(draft, contract, models, books)
+    for share in draft.shares:
+        _share(draft, share, models)
+
+
+def effective(own: Sequence[Found[D]], packaged: Sequence[Found[D]]) -> list[D]:
+    """The studio's documents, and the packaged ones whose id it does not define itself."""
+    mine = {each.value.id for each in own}
+    rest = [each.value for each in packaged if each.value.id not in mine]
+    return sorted([*(each.value for each in own), *rest], key=lambda document: document.id)
+
+
+def unique(documents: Sequence[Found[D]]) -> None:
+    """Note each document whose id another has already."""
+    seen: dict[str, Found[D]] = {}
+    for each in documents:
+        first = seen.setdefault(each.value.id, each)
+        if first is not each:
+            each.fault(("id",), f'id "{each.value.id}" is taken, by {_whereabouts(first)}')
+
+
+def _whereabouts(found: Found[D]) -> str:
+    return f"{found.sheet.file}:{found.sheet.place(found.path).line}"
+
+
+def _versions(documents: Sequence[Found[V]], steady: tuple[str, ...]) -> None:
+    """Versions of one id begin on different days, and some of their fields never change."""
+    seen: dict[tuple[str, str], Found[V]] = {}
+    first_of: dict[str, Found[V]] = {}
+    for each in documents:
+        value = each.value
+        same = seen.setdefault((value.id, value.valid_from), each)
+        first = first_of.setdefault(value.id, each)
+        if same is not each:
+            reason = f'"{value.id}" has a version from {value.valid_from} in {same.sheet.file}'
+            each.fault(("valid_from",), f"{reason}; give this one its own day")
+        for name in steady:
+            old, new = getattr(first.value, name), getattr(value, name)
+            if old != new:
+                reason = f'{name} is "{old}" in {first.sheet.file}, and can\'t change to "{new}"'
+                each.fault((name,), f"{reason} between versions; write it under a new id")
+
+
+_Report = Callable[[str], None]
+
+
+def _at(sheet: Sheet, path: Path) -> _Report:
+    return lambda reason: sheet.fault(path, reason)
+
+
+def _within(found: Found[D], inner: Path) -> _Report:
+    return lambda reason: found.fault(inner, reason)
+
+
+def _known(draft: Draft, kind: Kind, name: str, report: _Report) -> bool:
+    if name in draft.declared[kind]:
+        return True
+    report(f'unknown {kind} "{name}"{suggestion(name, draft.declared[kind])}')
+    return False
+
+
+def _model_known(models: Iterable[str], name: str, report: _Report) -> None:
+    if name not in models:
+        report(f'unknown model "{name}"{_model_hint(name, models)}')
+
+
+def _model_hint(name: str, models: Iterable[str]) -> str:
+    hint = suggestion(name, models)
+    if hint.startswith("; did you mean"):
+        return hint
+    return "; `steelyard models` shows them, [[model]] in steelyard.toml adds one"
+
+
+def _contract(
+    draft: Draft, contract: Found[Contract], models: set[str], books: dict[str, PriceBook]
+) -> None:
+    value = contract.value
+    _known(draft, "customer", value.customer, _within(contract, ("customer",)))
+    for index, rule in enumerate(value.prices):
+        at = ("price", index, "model")
+        if rule.book is None:
+            _matches(rule.model, "model", models, _within(contract, at))
+            continue
+        where = _within(contract, ("price", index, "book"))
+        if not _known(draft, "book", rule.book, where) or rule.book not in books:
+            continue
+        book = books[rule.book]
+        if book.currency != value.currency:
+            reason = f"{book.id} has prices in {book.currency}, this contract is in"
+            where(f"{reason} {value.currency}; nothing is converted: choose another book")
+            continue
+        listed = {price.model for price in book.prices}
+        _matches(rule.model, f"model of {book.id}", listed, _within(contract, at))
+    if not any(share.value.currency == value.currency for share in draft.shares):
+        reason = f"no file in shares/ is in {value.currency}: all that is sold is margin"
+        contract.sheet.warn((*contract.path, "currency"), reason)
+
+
+def _share(draft: Draft, share: Found[ShareRule], models: set[str]) -> None:
+    for index, cost in enumerate(share.value.costs):
+        at = ("cost", index)
+        _known(draft, "earner", cost.earner, _within(share, (*at, "earner")))
+        _matches(cost.models, "model", models, _within(share, (*at, "models")))
+        deployments = draft.declared["deployment"]
+        where = _within(share, (*at, "deployments"))
+        _matches(cost.deployments, "deployment", deployments, where)
+
+
+def _matches(pattern: str, what: str, names: Iterable[str], report: _Report) -> None:
+    if pattern == "*" or any(fnmatchcase(name, pattern) for name in names):
+        return
+    bare = pattern.strip("*")
+    hint = suggestion(bare, names) if what != "model" else _model_hint(bare, names)
+    report(f'"{pattern}" matches no {what}{hint}')

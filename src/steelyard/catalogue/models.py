@@ -1,0 +1,122 @@
+"""Models and deployments, parsed from the packaged catalogue and from ``steelyard.toml``."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Literal
+
+import msgspec
+
+from steelyard.catalogue.documents import Deployment, Model
+from steelyard.catalogue.names import Identifier, ModelId, Text
+from steelyard.catalogue.shapes import shape, shapes
+from steelyard.catalogue.sheets import Found, Sheet
+
+Modality = Literal["text", "image", "audio", "video", "file", "embedding"]
+_Tokens = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class _Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    family: Text | None = None
+    developer: Text | None = None
+    source: Text | None = None
+    checked: date | None = None
+
+
+class _Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    id: ModelId
+    family: Text | None = None
+    developer: Text | None = None
+    licence: Text
+    context: _Tokens | None = None
+    output_max: _Tokens | None = None
+    input: tuple[Modality, ...] = ("text",)
+    output: tuple[Modality, ...] = ("text",)
+    reasoning: bool = False
+    source: Text | None = None
+    checked: date | None = None
+
+
+class _Deployment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    id: Identifier
+    model: ModelId
+    kind: Literal["engine", "openai", "echo"]
+    provider: Identifier
+    url: Text | None = None
+    key_env: Text | None = None
+    upstream_model: Text | None = None
+
+
+def read_family(sheet: Sheet) -> list[Found[Model]]:
+    """Parse a file of the catalogue: what its models have in common, then each ``[[model]]``."""
+    raw = {name: value for name, value in sheet.table.items() if name != "model"}
+    head = shape(sheet, (), raw, _Head, also=("model",))
+    return [] if head is None else _read(sheet, head)
+
+
+def read_own(sheet: Sheet) -> list[Found[Model]]:
+    """Parse the ``[[model]]`` tables of ``steelyard.toml``, each complete in itself."""
+    return _read(sheet, _Head())
+
+
+def _read(sheet: Sheet, head: _Head) -> list[Found[Model]]:
+    found: list[Found[Model]] = []
+    for row in shapes(sheet, "model", _Model):
+        raw = row.value
+        family, developer = raw.family or head.family, raw.developer or head.developer
+        source, checked = raw.source or head.source, raw.checked or head.checked
+        if family is None:
+            row.fault((), '"family" is missing; write family = "Qwen"')
+        if developer is None:
+            row.fault((), '"developer" is missing; write developer = "Alibaba"')
+        if source is None:
+            row.fault((), 'where do these facts come from? Write source = "https://..."')
+        if checked is None:
+            row.fault((), "when were these facts compared? Write checked = 2026-01-31")
+        if family is None or developer is None or source is None or checked is None:
+            continue
+        model = Model(
+            id=raw.id,
+            family=family,
+            developer=developer,
+            licence=raw.licence,
+            weights="closed" if raw.licence == "closed" else "open",
+            context=raw.context,
+            output_max=raw.output_max,
+            input=raw.input,
+            output=raw.output,
+            reasoning=raw.reasoning,
+            source=source,
+            checked=checked.isoformat(),
+        )
+        found.append(Found(sheet, row.path, model))
+    return found
+
+
+def read_deployments(sheet: Sheet) -> list[Found[Deployment]]:
+    """Parse the ``[[deployment]]`` tables of ``steelyard.toml``."""
+    found: list[Found[Deployment]] = []
+    for row in shapes(sheet, "deployment", _Deployment):
+        raw = row.value
+        if raw.kind == "openai" and raw.url is None:
+            row.fault((), 'where is this upstream? Write url = "https://.../v1"')
+            continue
+        if raw.kind != "openai" and raw.url is not None:
+            row.fault(
+                ("url",), f'kind = "{raw.kind}" has no url; remove it, or write kind = "openai"'
+            )
+            continue
+        if raw.url is not None and not raw.url.startswith(("http://", "https://")):
+            row.fault(("url",), f'"{raw.url}" is no URL; write it like "https://.../v1"')
+            continue
+        deployment = Deployment(
+            id=raw.id,
+            model=raw.model,
+            kind=raw.kind,
+            provider=raw.provider,
+            url=raw.url,
+            key_env=raw.key_env,
+            upstream_model=raw.upstream_model,
+        )
+        found.append(Found(sheet, row.path, deployment))
+    return found

@@ -1,0 +1,180 @@
+"""Rates: ``per_million``, ``per_unit`` and ``tier`` tables turned into tariffs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from steelyard.catalogue.documents import Boundary, Rates, Tariff, Tier
+from steelyard.catalogue.places import Path
+from steelyard.catalogue.sheets import Sheet, Table, suggestion
+from steelyard.values import meters, money
+
+TOKENS = "_tokens"
+
+FALLBACKS = (
+    ("cached_input_tokens", "input_tokens"),
+    ("cache_write_tokens", "input_tokens"),
+    ("reasoning_tokens", "output_tokens"),
+)
+"""What a meter costs that is not priced by itself: the default of the trade."""
+
+TOKEN_PRICE_MIN_PICO = 100
+TOKEN_PRICE_MAX_PICO = 10**11
+"""Between 0.0001 and 100,000 a million tokens a price is believed; else its unit was mistaken.
+
+Unit: pico-units per token. The lowest price ever listed is 0.0028 a million; a price per token
+written as one per million is below 0.0001, the reverse is above 100,000.
+"""
+
+_PER_MILLION_NAMES = sorted({*meters.METERS, *(m.removesuffix(TOKENS) for m in meters.METERS)})
+
+
+class RawTier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One step of a ``tier`` list. Unit: tokens of the whole prompt for ``up_to``."""
+
+    up_to: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    per_million: dict[str, object] = {}
+    per_unit: dict[str, object] = {}
+
+
+def tariff(
+    sheet: Sheet,
+    path: Path,
+    flat: tuple[Table, Table],
+    tier: tuple[RawTier, ...],
+    boundary: Boundary | None,
+) -> Tariff | None:
+    """Turn the price fields of a table into a tariff; None when they are faulty.
+
+    ``flat`` are the ``per_million`` and ``per_unit`` that stand beside ``tier``.
+    """
+    if not tier:
+        if boundary is not None:
+            sheet.fault((*path, "boundary"), "a boundary is between tiers, and there is no tier")
+        found = rates(sheet, path, *flat)
+        return None if found is None else Tariff(tiers=(Tier(None, found),))
+    for name, prices in zip(("per_million", "per_unit"), flat, strict=True):
+        if prices:
+            sheet.fault((*path, name), f"with tiers, write {name} inside each tier")
+    steps: list[Tier] = []
+    for index, raw in enumerate(tier):
+        found = rates(sheet, (*path, "tier", index), raw.per_million, raw.per_unit)
+        if found is not None:
+            steps.append(Tier(raw.up_to, found))
+    if not _rising(sheet, path, tier) or len(steps) < len(tier):
+        return None
+    return Tariff(tiers=tuple(steps), boundary=boundary or "closed")
+
+
+def _rising(sheet: Sheet, path: Path, tier: tuple[RawTier, ...]) -> bool:
+    sound = True
+    below = 0
+    for index, raw in enumerate(tier[:-1]):
+        where = (*path, "tier", index, "up_to")
+        if raw.up_to is None:
+            sheet.fault(where, "only the last tier has no up_to; write how long a prompt it takes")
+            sound = False
+        elif raw.up_to <= below:
+            sheet.fault(where, f"up_to = {raw.up_to} does not rise above {below}; order the tiers")
+            sound = False
+        below = raw.up_to or below
+    last = tier[-1].up_to
+    if last is not None:
+        reason = (
+            f"prompts above {last} tokens have no price; remove up_to from the last tier, "
+            "or add a tier without it"
+        )
+        sheet.fault((*path, "tier", len(tier) - 1, "up_to"), reason)
+        sound = False
+    return sound
+
+
+def rates(sheet: Sheet, path: Path, per_million: Table, per_unit: Table) -> Rates | None:
+    """Turn ``per_million`` and ``per_unit`` into prices by meter; None when they are faulty."""
+    prices: dict[str, int] = {}
+    sound = True
+    if not per_million and not per_unit:
+        reason = 'no price is given; write per_million = { input = "2", output = "8" }'
+        sheet.fault(path, reason)
+        return None
+    for table, names in (("per_million", per_million), ("per_unit", per_unit)):
+        for name, written in names.items():
+            where = (*path, table, name)
+            meter = _meter(sheet, where, table, name)
+            price = _price(sheet, where, table, written)
+            if meter is None or price is None:
+                sound = False
+            elif meter in prices:
+                sheet.fault(where, f"{meter} has a price already; keep one of the two")
+                sound = False
+            elif _mistaken(sheet, where, meter, price):
+                sound = False
+            else:
+                prices[meter] = price
+    for meter, like in FALLBACKS:
+        if like in prices:
+            prices.setdefault(meter, prices[like])
+    return (
+        Rates({meter: prices[meter] for meter in meters.METERS if meter in prices})
+        if sound
+        else None
+    )
+
+
+def _meter(sheet: Sheet, where: Path, table: str, name: str) -> str | None:
+    if name in meters.METERS:
+        return name
+    if name + TOKENS in meters.METERS:
+        if table == "per_million":
+            return name + TOKENS
+        sheet.fault(where, f'write the whole name of the meter here: "{name}{TOKENS}"')
+        return None
+    known = _PER_MILLION_NAMES if table == "per_million" else list(meters.METERS)
+    sheet.fault(where, f'unknown meter "{name}"{suggestion(name, known)}')
+    return None
+
+
+def _price(sheet: Sheet, where: Path, table: str, written: object) -> int | None:
+    if not isinstance(written, str):
+        example = written if isinstance(written, int | float) else "2.5"
+        reason = f'write a price as decimal text in quotes, "{example}", so that no digit is lost'
+        sheet.fault(where, reason)
+        return None
+    parse = money.price_per_million if table == "per_million" else money.price_per_unit
+    try:
+        price = parse(written)
+    except money.MoneyError as exc:
+        sheet.fault(where, _finer(written, table) or str(exc))
+        return None
+    if price < 0:
+        sheet.fault(where, f'a price is not negative; "{written}" would pay the caller')
+        return None
+    return price
+
+
+def _finer(written: str, table: str) -> str | None:
+    """Why a price that is a decimal can still not be held; None when it is no decimal."""
+    try:
+        money.scaled(written, 10**18)
+    except money.MoneyError:
+        return None
+    per = "a million" if table == "per_million" else "a unit"
+    least = "0.000001" if table == "per_million" else "0.000000000001"
+    return f'"{written}" is finer than {least} {per}, the finest price there is (10⁻¹² for one)'
+
+
+def _mistaken(sheet: Sheet, where: Path, meter: str, price: int) -> bool:
+    if not meter.endswith(TOKENS) or price == 0:
+        return False
+    per_million = money.exact(price * money.PER_MILLION)
+    if price < TOKEN_PRICE_MIN_PICO:
+        reason = f"{per_million} for a million tokens: is this a price for one token?"
+        sheet.fault(where, f"{reason} Write it for a million")
+        return True
+    if price > TOKEN_PRICE_MAX_PICO:
+        reason = f"{per_million} for a million tokens: is this a price for a million?"
+        sheet.fault(where, f"{reason} Write it under per_million, and for a million tokens")
+        return True
+    return False

@@ -1,0 +1,271 @@
+"""Studio: a folder's files read, checked together, and held as one frozen value.
+
+Owns: which files there are, and reading them. What they say is the catalogue's and the keys' own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from steelyard.catalogue import books, checks, contracts, instants, models, parties, shares
+from steelyard.catalogue.checks import Draft, Kind
+from steelyard.catalogue.documents import Edition, Model, PriceBook
+from steelyard.catalogue.names import Identifier, Pattern, Text
+from steelyard.catalogue.shapes import shape, shapes
+from steelyard.catalogue.sheets import Fault, Found, Sheet, suggestion
+from steelyard.governance.keys import Key, digest
+from steelyard.settings import Settings
+
+MAIN_FILE = "steelyard.toml"
+FILE_BYTES_MAX = 4 << 20
+FILES_MAX = 10_000
+"""Bounds on one file and on one folder of a studio."""
+
+_LISTS = ("deployment", "model", "customer", "earner", "key")
+
+
+class Studio(msgspec.Struct, frozen=True, kw_only=True):
+    """A sound studio. ``keys`` are those that its file declares; issued ones are in the store."""
+
+    root: Path
+    settings: Settings
+    edition: Edition
+    keys: tuple[Key, ...]
+    warnings: tuple[Fault, ...] = ()
+
+
+class StudioFaults(Exception):  # noqa: N818 - many faults, each of which is one
+    """A studio that can't be used; ``faults`` say where and why, in the order of the files."""
+
+    def __init__(self, faults: tuple[Fault, ...]) -> None:
+        super().__init__("\n".join(str(fault) for fault in faults))
+        self.faults = faults
+
+
+class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
+    """Models and price books, as they come with Steelyard or as a studio has them."""
+
+    models: tuple[Model, ...]
+    books: tuple[PriceBook, ...]
+
+
+class _Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    id: Identifier
+    contract: Identifier
+    customer: Identifier | None = None
+    name: Text = ""
+    models: tuple[Pattern, ...] = ("*",)
+    secret_env: Text | None = None
+    sha256: Annotated[str, msgspec.Meta(min_length=64, max_length=64)] | None = None
+
+
+def load(folder: Path, env: Mapping[str, str] | None) -> Studio:
+    """Read and check a whole studio.
+
+    ``env`` supplies the secrets that the files name; with None nothing is served, so no secret is
+    looked for, and keys whose secret is in the environment are left out.
+    Raises: StudioFaults.
+    """
+    main = _sheet(folder / MAIN_FILE, MAIN_FILE)
+    settings = _settings(main)
+    zone = "UTC" if settings is None else settings.studio.zone
+    own_books = [*_folder(folder, "prices")]
+    own_contracts = [*_folder(folder, "contracts")]
+    own_shares = [*_folder(folder, "shares")]
+    model_sheets, book_sheets = _packaged()
+    sheets = (main, *own_books, *own_contracts, *own_shares, *model_sheets, *book_sheets)
+    draft = Draft(
+        main=main,
+        operator=None if settings is None else settings.studio.operator,
+        customers=parties.read(main, "customer"),
+        earners=parties.read(main, "earner"),
+        models=models.read_own(main),
+        models_packaged=[found for sheet in model_sheets for found in models.read_family(sheet)],
+        deployments=models.read_deployments(main),
+        books=_present([books.read(sheet) for sheet in own_books]),
+        books_packaged=_present([books.read(sheet) for sheet in book_sheets]),
+        contracts=_present([contracts.read(sheet, zone) for sheet in own_contracts]),
+        shares=_present([shares.read(sheet, zone) for sheet in own_shares]),
+        declared=_declared(main, (*own_books, *book_sheets), own_contracts),
+    )
+    checks.check(draft)
+    keys = _keys(draft, env)
+    faults = tuple(sorted(fault for sheet in sheets for fault in sheet.faults))
+    if faults or settings is None:
+        raise StudioFaults(faults)
+    return Studio(
+        root=folder,
+        settings=settings,
+        edition=_edition(draft, settings),
+        keys=keys,
+        warnings=tuple(sorted(each for sheet in sheets for each in sheet.warnings)),
+    )
+
+
+def packaged() -> Catalogue:
+    """The catalogue that comes with Steelyard."""
+    model_sheets, book_sheets = _packaged()
+    found_models = [found for sheet in model_sheets for found in models.read_family(sheet)]
+    found_books = _present([books.read(sheet) for sheet in book_sheets])
+    faults = [fault for sheet in (*model_sheets, *book_sheets) for fault in sheet.faults]
+    assert not faults, faults
+    return Catalogue(
+        models=tuple(checks.effective([], found_models)),
+        books=tuple(checks.effective([], found_books)),
+    )
+
+
+def _sheet(path: Path | Traversable, name: str) -> Sheet:
+    try:
+        raw = path.read_bytes()
+        text = raw.decode()
+    except FileNotFoundError:
+        reason = f"there is no {name} here; `steelyard init` writes one"
+        return _unread(name, reason)
+    except UnicodeDecodeError as exc:
+        return _unread(name, f"not UTF-8 at byte {exc.start}; save the file as UTF-8")
+    except OSError as exc:
+        return _unread(name, f"can't be read: {exc.strerror}")
+    if len(raw) > FILE_BYTES_MAX:
+        return _unread(name, f"larger than {FILE_BYTES_MAX} bytes; split it")
+    return Sheet(name, text)
+
+
+def _unread(name: str, reason: str) -> Sheet:
+    sheet = Sheet(name, "")
+    sheet.fault((), reason)
+    return sheet
+
+
+def _folder(root: Path, name: str) -> list[Sheet]:
+    paths = sorted((root / name).glob("*.toml"))
+    if len(paths) > FILES_MAX:
+        return [_unread(name, f"more than {FILES_MAX} files")]
+    return [_sheet(path, f"{name}/{path.name}") for path in paths]
+
+
+def _packaged() -> tuple[list[Sheet], list[Sheet]]:
+    data = resources.files("steelyard.catalogue") / "data"
+    return _resources(data, "models"), _resources(data, "prices")
+
+
+def _resources(data: Traversable, name: str) -> list[Sheet]:
+    files = sorted((data / name).iterdir(), key=lambda file: file.name)
+    return [_sheet(f, f"catalogue/{name}/{f.name}") for f in files if f.name.endswith(".toml")]
+
+
+def _present(found: Sequence[Found[checks.D] | None]) -> list[Found[checks.D]]:
+    return [each for each in found if each is not None]
+
+
+def _settings(main: Sheet) -> Settings | None:
+    if main.faults:
+        return None
+    raw = {name: value for name, value in main.table.items() if name not in _LISTS}
+    settings = shape(main, (), raw, Settings, also=_LISTS)
+    if settings is not None:
+        instants.zone(main, ("studio", "zone"), settings.studio.zone)
+    return None if main.faults else settings
+
+
+def _declared(
+    main: Sheet, book_sheets: Sequence[Sheet], contract_sheets: Sequence[Sheet]
+) -> dict[Kind, frozenset[str]]:
+    def ids(name: str) -> frozenset[str]:
+        return frozenset(str(row.get("id")) for row in main.rows(name))
+
+    def heads(sheets: Sequence[Sheet]) -> frozenset[str]:
+        return frozenset(str(sheet.table.get("id")) for sheet in sheets)
+
+    return {
+        "customer": ids("customer"),
+        "earner": ids("earner"),
+        "deployment": ids("deployment"),
+        "book": heads(book_sheets),
+        "contract": heads(contract_sheets),
+    }
+
+
+def _edition(draft: Draft, settings: Settings) -> Edition:
+    """The documents in one order, whatever their files are called: equal ones hash equal."""
+
+    def ordered(group: Sequence[Found[checks.D]]) -> tuple[checks.D, ...]:
+        return tuple(checks.effective(group, []))
+
+    def versions(group: Sequence[Found[checks.V]]) -> tuple[checks.V, ...]:
+        return tuple(sorted((f.value for f in group), key=lambda v: (v.id, v.valid_from)))
+
+    return Edition(
+        operator=settings.studio.operator,
+        zone=settings.studio.zone,
+        customers=ordered(draft.customers),
+        earners=ordered(draft.earners),
+        models=tuple(checks.effective(draft.models, draft.models_packaged)),
+        deployments=ordered(draft.deployments),
+        books=tuple(checks.effective(draft.books, draft.books_packaged)),
+        contracts=versions(draft.contracts),
+        shares=versions(draft.shares),
+    )
+
+
+def _keys(draft: Draft, env: Mapping[str, str] | None) -> tuple[Key, ...]:
+    found: list[Found[Key]] = []
+    for row in shapes(draft.main, "key", _Key):
+        key = _key(draft, row, env)
+        if key is not None:
+            found.append(Found(row.sheet, row.path, key))
+    checks.unique(found)
+    for deployment in draft.deployments:
+        _secret(deployment, "key_env", deployment.value.key_env, env)
+    return tuple(each.value for each in found if each.value.sha256)
+
+
+def _key(draft: Draft, row: Found[_Key], env: Mapping[str, str] | None) -> Key | None:
+    raw = row.value
+    if (raw.secret_env is None) == (raw.sha256 is None):
+        row.fault((), 'write either secret_env = "MY_KEY" or sha256 = "..."')
+        return None
+    if raw.sha256 is not None and not _is_hex(raw.sha256):
+        row.fault(("sha256",), "a SHA-256 digest is 64 hexadecimal digits")
+        return None
+    known = draft.declared["contract"]
+    if raw.contract not in known:
+        row.fault(
+            ("contract",), f'unknown contract "{raw.contract}"{suggestion(raw.contract, known)}'
+        )
+        return None
+    parsed = [each.value for each in draft.contracts if each.value.id == raw.contract]
+    customer = parsed[0].customer if parsed else raw.customer or ""
+    if raw.customer is not None and raw.customer != customer:
+        row.fault(("customer",), f'contract "{raw.contract}" is with "{customer}"')
+        return None
+    secret = _secret(row, "secret_env", raw.secret_env, env)
+    return Key(
+        id=raw.id,
+        customer=customer,
+        contract=raw.contract,
+        models=raw.models,
+        sha256=raw.sha256 or (digest(secret) if secret else ""),
+        name=raw.name,
+    )
+
+
+def _is_hex(text: str) -> bool:
+    return all(char in "0123456789abcdef" for char in text.lower())
+
+
+def _secret(
+    row: Found[checks.D], field: str, name: str | None, env: Mapping[str, str] | None
+) -> str | None:
+    if name is None or env is None:
+        return None
+    secret = env.get(name)
+    if not secret:
+        row.fault((field,), f"the environment variable {name} is not set; it holds the secret")
+    return secret
