@@ -1,0 +1,113 @@
+"""One segment being written: bytes into room that was taken before, and in the end a seal."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from steelyard.metering import frames
+
+NEXT_NAME = "next"
+"""What a segment is called until its room is taken and the one before it is sealed."""
+
+
+class OpenSegment:
+    """The segment that a writer, or a recovery, appends to. Unit: ``growth_bytes`` bytes.
+
+    The file ends where the room that was taken from the disk ends; beyond ``offset`` it is zeros.
+    """
+
+    def __init__(self, fd: int, *, growth_bytes: int, hashed: bytes = b"") -> None:
+        self.fd = fd
+        self.offset = len(hashed)
+        self.frames = 0
+        self.records = 0
+        self.allocated = os.fstat(fd).st_size
+        self._growth_bytes = growth_bytes
+        self._hash = hashlib.sha256(hashed)
+
+    @classmethod
+    def create(cls, folder: Path, *, room: int, growth_bytes: int) -> OpenSegment:
+        """Make an empty, unnamed segment with ``room`` bytes taken, and nothing in it.
+
+        Raises: OSError, with nothing left behind.
+        """
+        path = folder / NEXT_NAME
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+        segment = cls(fd, growth_bytes=growth_bytes)
+        try:
+            segment.take(room)
+        except OSError:
+            os.close(fd)
+            path.unlink()
+            raise
+        return segment
+
+    def begin(self, head: frames.Head) -> None:
+        """Write the head."""
+        payload = frames.encode(head)
+        assert len(payload) <= frames.HEAD_BYTES_MAX - frames.AROUND_BYTES
+        start = len(frames.MAGIC)
+        self._write(frames.MAGIC + frames.frame(frames.HEAD, payload, start))
+
+    def take(self, end: int) -> None:
+        """Take room from the disk up to ``end``, in whole steps.
+
+        Raises: OSError, with what is written unharmed.
+        """
+        if end <= self.allocated:
+            return
+        size = -(-end // self._growth_bytes) * self._growth_bytes
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(self.fd, self.allocated, size - self.allocated)
+        else:
+            os.ftruncate(self.fd, size)
+        self.allocated = size
+
+    def append(self, kind: bytes, payload: bytes, records: int = 0) -> int:
+        """Write one frame, holding ``records`` records; its length comes back.
+
+        Raises: OSError, after which nothing may be appended any more.
+        """
+        data = frames.frame(kind, payload, self.offset)
+        self._write(data)
+        self.frames += 1
+        self.records += records
+        return len(data)
+
+    def seal(self, *, at_us: int, running: int = 0, cut: int = 0, recovered: bool = False) -> bytes:
+        """Write the seal and give the rest of the room back; the hash in the seal comes back.
+
+        Raises: OSError, after which nothing may be appended any more.
+        """
+        seal = frames.Seal(
+            frames=self.frames,
+            records=self.records,
+            running=running,
+            at_us=at_us,
+            cut=cut,
+            recovered=recovered,
+            sha256=self._hash.digest(),
+        )
+        self.append(frames.SEAL, frames.pack_seal(seal))
+        os.ftruncate(self.fd, self.offset)
+        return seal.sha256
+
+    def _write(self, data: bytes) -> None:
+        assert self.offset + len(data) <= self.allocated, "room comes before need"
+        written = os.pwrite(self.fd, data, self.offset)
+        while written < len(data):
+            written += os.pwrite(self.fd, data[written:], self.offset + written)
+        self._hash.update(data)
+        self.offset += written
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder, and its own in its parent, on the disk."""
+    for each in (folder, folder.parent):
+        fd = os.open(each, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
