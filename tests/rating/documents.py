@@ -1,0 +1,126 @@
+"""Small documents to rate by: prices are written as price lists write them, per million."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from steelyard.catalogue.documents import (
+    Boundary,
+    Contract,
+    CostRule,
+    Edition,
+    ListPrice,
+    PriceBook,
+    PriceRule,
+    Rates,
+    ShareRule,
+    Tariff,
+    Terms,
+    Tier,
+)
+from steelyard.values import money, periods
+from steelyard.values.usage import UsageRecord
+
+
+def us(text: str) -> int:
+    return periods.to_us(datetime.fromisoformat(text))
+
+
+def rates(**per_million: str) -> Rates:
+    return Rates({meter: money.price_per_million(text) for meter, text in per_million.items()})
+
+
+def flat(**per_million: str) -> Tariff:
+    return Tariff(tiers=(Tier(None, rates(**per_million)),))
+
+
+def tiered(boundary: Boundary, *tiers: tuple[int | None, Rates]) -> Tariff:
+    return Tariff(tiers=tuple(Tier(*tier) for tier in tiers), boundary=boundary)
+
+
+def contract(
+    *prices: PriceRule,
+    name: str = "acme-2026",
+    customer: str = "acme",
+    currency: str = "CNY",
+    zone: str = "Asia/Shanghai",
+    valid_from: str = "2026-01-01T00:00:00+08:00",
+) -> Contract:
+    return Contract(
+        id=name,
+        customer=customer,
+        title="",
+        currency=currency,
+        zone=zone,
+        valid_from_us=us(valid_from),
+        valid_from=valid_from[:10],
+        terms=Terms(),
+        prices=prices,
+    )
+
+
+def book(model: str, *dated: tuple[str, Tariff]) -> PriceBook:
+    return PriceBook(
+        id="list-cny",
+        vendor="vendor",
+        currency="CNY",
+        prices=tuple(
+            ListPrice(model=model, from_us=us(day), tariff=tariff, source="", checked="")
+            for day, tariff in dated
+        ),
+    )
+
+
+def shares(
+    *costs: CostRule, name: str = "shares", currency: str = "CNY", valid_from: str = "2026-01-01"
+) -> ShareRule:
+    return ShareRule(
+        id=name,
+        currency=currency,
+        valid_from_us=us(f"{valid_from}T00:00:00+08:00"),
+        valid_from=valid_from,
+        costs=costs,
+    )
+
+
+def edition(
+    *contracts: Contract, books: tuple[PriceBook, ...] = (), shares: tuple[ShareRule, ...] = ()
+) -> Edition:
+    return Edition(
+        operator="house",
+        zone="Asia/Shanghai",
+        customers=(),
+        earners=(),
+        models=(),
+        deployments=(),
+        books=books,
+        contracts=contracts,
+        shares=shares,
+    )
+
+
+def call(
+    at: str = "2026-11-02T09:00:00+08:00",
+    *,
+    number: int = 0,
+    edition: int = 1,
+    contract: str = "acme-2026",
+    model: str = "m",
+    deployment: str = "d",
+    produced: dict[str, int] | None = None,
+    **meters: int,
+) -> UsageRecord:
+    return UsageRecord(
+        call_id=number.to_bytes(16, "big"),
+        at_us=us(at),
+        edition=edition,
+        customer="acme",
+        contract=contract,
+        key_id="",
+        model=model,
+        deployment=deployment,
+        outcome="completed",
+        meters=meters,
+        sources={},
+        produced=produced,
+    )
