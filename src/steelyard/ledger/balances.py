@@ -10,8 +10,8 @@ import msgspec
 from steelyard.ledger.transfers import Transfer
 from steelyard.values.money import AMOUNT_LIMIT_PICO
 
-Account = tuple[str, str]
-"""An account's name and a currency: each account has one balance for each currency."""
+Account = tuple[str, str, str]
+"""An account's name, a currency and a period: what of an account belongs to which month."""
 
 
 class LedgerError(ValueError):
@@ -40,7 +40,7 @@ Balances = Mapping[Account, Balance]
 def touched(transfers: Iterable[Transfer]) -> set[Account]:
     """The accounts that transfers move."""
     return {
-        (name, transfer.currency)
+        (name, transfer.currency, transfer.period)
         for transfer in transfers
         for name in (transfer.debit, transfer.credit)
     }
@@ -56,8 +56,9 @@ def apply(balances: Balances, transfers: Iterable[Transfer]) -> dict[Account, Ba
     moved: list[Transfer] = list(transfers)
     for transfer in moved:
         _check(transfer)
-        debits[transfer.debit, transfer.currency] += transfer.amount_pico
-        credits_[transfer.credit, transfer.currency] += transfer.amount_pico
+        where = (transfer.currency, transfer.period)
+        debits[transfer.debit, *where] += transfer.amount_pico
+        credits_[transfer.credit, *where] += transfer.amount_pico
     after = dict(balances)
     for account in sorted(touched(moved)):
         before = after.get(account, NOTHING)
@@ -65,7 +66,7 @@ def apply(balances: Balances, transfers: Iterable[Transfer]) -> dict[Account, Ba
             before.debit_pico + debits[account], before.credit_pico + credits_[account]
         )
         if max(balance.debit_pico, balance.credit_pico) > AMOUNT_LIMIT_PICO:
-            msg = f"{account[0]} in {account[1]} would hold more than can be kept exactly"
+            msg = f"{' '.join(account)} would hold more than can be kept exactly"
             raise LedgerError(msg)
         after[account] = balance
     return after
@@ -74,7 +75,7 @@ def apply(balances: Balances, transfers: Iterable[Transfer]) -> dict[Account, Ba
 def sums(balances: Balances) -> dict[str, int]:
     """Each currency's sum over all accounts; double entry makes it zero. Unit: pico-units."""
     found: defaultdict[str, int] = defaultdict(int)
-    for (_, currency), balance in balances.items():
+    for (_, currency, _), balance in balances.items():
         found[currency] += balance.net_pico
     return dict(found)
 
@@ -84,9 +85,9 @@ def faults(balances: Balances) -> Iterator[str]:
     for currency, sum_pico in sorted(sums(balances).items()):
         if sum_pico:
             yield f"the accounts in {currency} sum to {sum_pico} pico-units, not to zero"
-    for (name, currency), balance in sorted(balances.items()):
-        if name.startswith("sales/") and balance.net_pico:
-            yield f"{name} in {currency} is at {balance.net_pico} pico-units, not at zero"
+    for account, balance in sorted(balances.items()):
+        if account[0].startswith("sales/") and balance.net_pico:
+            yield f"{' '.join(account)} is at {balance.net_pico} pico-units, not at zero"
 
 
 def _check(transfer: Transfer) -> None:

@@ -47,12 +47,28 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     file_sha256: bytes
 
 
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """What a closing issued: its totals, and the path and hash of each of its files."""
+
+    number: str
+    kind: str
+    party: str
+    contract: str
+    currency: str
+    exact_pico: int
+    paid_pico: int
+    files: tuple[tuple[str, str], ...]
+
+
 class Closing(msgspec.Struct, frozen=True, kw_only=True):
-    """A period that was closed after batch ``batch``, and its documents' names and hashes."""
+    """A period that was closed after batch ``batch``, and what was issued."""
 
     period: str
     batch: int
-    documents: tuple[tuple[str, bytes], ...]
+    edition: int
+    closed_at_us: int
+    early: bool
+    documents: tuple[Document, ...]
 
 
 def batch_hash(previous: bytes, batch: Batch, transfers: Iterable[Transfer]) -> bytes:
@@ -75,8 +91,28 @@ def batch_hash(previous: bytes, batch: Batch, transfers: Iterable[Transfer]) -> 
 
 def closing_hash(previous: bytes, closing: Closing, transfers: Iterable[Transfer]) -> bytes:
     """The hash of a closing that follows the entry whose hash is ``previous``."""
-    head = ["closing", closing.period, closing.batch]
-    documents = [["document", name, sha256.hex()] for name, sha256 in closing.documents]
+    head = [
+        "closing",
+        closing.period,
+        closing.batch,
+        closing.edition,
+        closing.closed_at_us,
+        closing.early,
+    ]
+    documents = [
+        [
+            "document",
+            each.number,
+            each.kind,
+            each.party,
+            each.contract,
+            each.currency,
+            str(each.exact_pico),
+            str(each.paid_pico),
+            *each.files,
+        ]
+        for each in closing.documents
+    ]
     return _hash(previous, [head, *documents], transfers)
 
 

@@ -1,0 +1,81 @@
+"""What the clerk needs of the store, and the values that it hands over."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from steelyard.catalogue.documents import Edition
+from steelyard.ledger.chain import Batch
+from steelyard.ledger.transfers import Transfer
+
+CallDigest = tuple[bytes, bytes]
+"""A call's id, and a hash of what its record says."""
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the books stand: the last batch and the hash of the last entry.
+
+    ``first_open`` is the period after the closed ones; None: nothing was closed.
+    """
+
+    batch: int
+    hash: bytes
+    first_open: str | None
+
+
+class SetAside(msgspec.Struct, frozen=True, kw_only=True):
+    """A record that was read and has no lines, kept for inspection: ``record`` is its msgpack.
+
+    ``reason`` is ``conflict`` (its call is booked with other content) or why it has no price.
+    """
+
+    call_id: bytes
+    reason: str
+    record: bytes
+
+
+class Booking(msgspec.Struct, frozen=True, kw_only=True):
+    """One batch, ready to be booked after the entry ``follows``."""
+
+    follows: Head
+    batch: Batch
+    hash: bytes
+    transfers: tuple[Transfer, ...]
+    calls: Sequence[CallDigest]
+    set_aside: Sequence[SetAside]
+
+
+class BooksMovedError(RuntimeError):
+    """Something else was booked in between; whoever gets this reads the head and does it again."""
+
+    code = "books_moved"
+
+
+class Books(Protocol):
+    """Where batches are booked, by one clerk at a time."""
+
+    def head(self) -> Head:
+        """Where the books stand."""
+        ...
+
+    def cursors(self) -> dict[str, int]:
+        """How far each segment is booked. Unit: bytes."""
+        ...
+
+    def digests(self, call_ids: Collection[bytes]) -> dict[bytes, bytes]:
+        """The digests of those of the calls that are booked."""
+        ...
+
+    def editions(self, numbers: Iterable[int]) -> Mapping[int, tuple[bytes, Edition]]:
+        """The recorded editions among these numbers, each with its hash."""
+        ...
+
+    def book(self, booking: Booking) -> None:
+        """Book a batch: all of it in one transaction, or nothing.
+
+        Raises: BooksMovedError; LedgerError when a rule of the ledger does not hold.
+        """
+        ...

@@ -1,0 +1,216 @@
+"""The books: batches, transfers and balances, as the clerk books them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from steelyard.catalogue.documents import Edition
+from steelyard.clerk.books import Booking, BooksMovedError, CallDigest, Head
+from steelyard.ledger import balances as ledger
+from steelyard.ledger.balances import Account, Balance
+from steelyard.ledger.chain import GENESIS
+from steelyard.ledger.transfers import Transfer
+from steelyard.store import tables
+from steelyard.store.engines import reading, writing
+from steelyard.values import periods
+
+IDS_AT_ONCE_MAX = 1000
+"""How many ids one query names."""
+
+
+class Books:
+    """The books in a database."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def head(self) -> Head:
+        """Where the books stand."""
+        with reading(self._engine) as connection:
+            return head(connection)
+
+    def cursors(self) -> dict[str, int]:
+        """How far each segment is booked."""
+        with reading(self._engine) as connection:
+            rows = connection.execute(sa.select(tables.cursors))
+            return {row.segment: row.offset for row in rows}
+
+    def digests(self, call_ids: Collection[bytes]) -> dict[bytes, bytes]:
+        """The digests of those of the calls that are booked.
+
+        Calls are booked about in the order of their ids, so that mostly nothing is booked between
+        the least and the greatest of a batch, and one look at the index tells.
+        """
+        if not call_ids:
+            return {}
+        calls = tables.calls.c
+        found: dict[bytes, bytes] = {}
+        with reading(self._engine) as connection:
+            between = calls.call_id.between(min(call_ids), max(call_ids))
+            if not connection.scalar(sa.select(sa.exists().where(between))):
+                return {}
+            wanted = sorted(call_ids)
+            for start in range(0, len(wanted), IDS_AT_ONCE_MAX):
+                some = wanted[start : start + IDS_AT_ONCE_MAX]
+                query = sa.select(calls.call_id, calls.digest).where(calls.call_id.in_(some))
+                found.update((row.call_id, row.digest) for row in connection.execute(query))
+        return found
+
+    def editions(self, numbers: Iterable[int]) -> Mapping[int, tuple[bytes, Edition]]:
+        """The recorded editions among these numbers, each with its hash."""
+        table = tables.editions
+        with reading(self._engine) as connection:
+            query = sa.select(table).where(table.c.number.in_(sorted(set(numbers))))
+            return {
+                row.number: (row.sha256, msgspec.json.decode(row.body, type=Edition))
+                for row in connection.execute(query)
+            }
+
+    def book(self, booking: Booking) -> None:
+        """Book a batch in one transaction.
+
+        Raises: BooksMovedError; LedgerError.
+        """
+        with writing(self._engine) as connection:
+            found = head(connection)
+            if found != booking.follows:
+                msg = f"the books are at batch {found.batch}, this follows {booking.follows.batch}"
+                raise BooksMovedError(msg)
+            insert_calls(connection, booking.calls, booking.batch.number)
+            _insert_batch(connection, booking)
+            book_transfers(connection, booking.transfers)
+
+
+def head(connection: sa.Connection) -> Head:
+    """Where the books stand, as a transaction sees them."""
+    batches, closings = tables.batches.c, tables.closings.c
+    last = connection.execute(
+        sa.select(batches.number, batches.hash).order_by(batches.number.desc()).limit(1)
+    ).first()
+    closed = connection.execute(
+        sa.select(closings.batch, closings.hash).order_by(closings.number.desc()).limit(1)
+    ).first()
+    number, entry_hash = (last.number, last.hash) if last else (0, GENESIS)
+    if closed and closed.batch == number:
+        entry_hash = closed.hash
+    latest = connection.scalar(sa.select(sa.func.max(closings.period)))
+    first_open = str(periods.following(periods.month(latest))) if latest else None
+    return Head(batch=number, hash=entry_hash, first_open=first_open)
+
+
+def book_transfers(connection: sa.Connection, moved: Sequence[Transfer]) -> None:
+    """Insert transfers, and bring the balances of their accounts up to date.
+
+    Raises: LedgerError.
+    """
+    if not moved:
+        return
+    touched = ledger.touched(moved)
+    before = {
+        account: balance
+        for account, balance in balances_of(connection, {name for name, _, _ in touched}).items()
+        if account in touched
+    }
+    after = ledger.apply(before, moved)
+    rows = [msgspec.structs.asdict(transfer) for transfer in moved]
+    connection.execute(sa.insert(tables.transfers), rows)
+    columns = tables.balances.c
+    if before:
+        this = sa.and_(
+            columns.account == sa.bindparam("a"),
+            columns.currency == sa.bindparam("c"),
+            columns.period == sa.bindparam("p"),
+        )
+        old = [{"a": name, "c": currency, "p": period} for name, currency, period in before]
+        connection.execute(sa.delete(tables.balances).where(this), old)
+    connection.execute(sa.insert(tables.balances), [_row(*item) for item in after.items()])
+
+
+def balances_of(
+    connection: sa.Connection, accounts: Collection[str] | None = None
+) -> dict[Account, Balance]:
+    """The balances of some accounts, or of all."""
+    table = tables.balances
+    query = sa.select(table)
+    if accounts is not None:
+        query = query.where(table.c.account.in_(sorted(accounts)))
+    return {
+        (row.account, row.currency, row.period): Balance(row.debit_pico, row.credit_pico)
+        for row in connection.execute(query)
+    }
+
+
+def insert_calls(connection: sa.Connection, calls: Sequence[CallDigest], batch: int) -> None:
+    """Insert call ids in their order, which is the index's, by the driver's fastest way."""
+    rows = sorted((call_id, digest, batch) for call_id, digest in calls)
+    if not rows:
+        return
+    if connection.dialect.name == "postgresql":
+        driver: Any = connection.connection.driver_connection
+        with (
+            driver.cursor() as cursor,
+            cursor.copy("COPY calls (call_id, digest, batch) FROM STDIN (FORMAT BINARY)") as copy,
+        ):
+            copy.set_types(["bytea", "bytea", "int8"])
+            for row in rows:
+                copy.write_row(row)
+    else:
+        connection.exec_driver_sql(
+            "INSERT INTO calls (call_id, digest, batch) VALUES (?, ?, ?)", rows
+        )
+
+
+def _row(account: Account, balance: Balance) -> dict[str, object]:
+    name, currency, period = account
+    return {
+        "account": name,
+        "currency": currency,
+        "period": period,
+        "debit_pico": balance.debit_pico,
+        "credit_pico": balance.credit_pico,
+    }
+
+
+def _insert_batch(connection: sa.Connection, booking: Booking) -> None:
+    batch = booking.batch
+    columns = tables.batches.c.keys()
+    values = msgspec.structs.asdict(batch) | {"hash": booking.hash}
+    connection.execute(sa.insert(tables.batches), {name: values[name] for name in columns})
+    _insert(
+        connection,
+        tables.ranges,
+        [{"batch": batch.number} | msgspec.structs.asdict(each) for each in batch.ranges],
+    )
+    _insert(
+        connection,
+        tables.batch_editions,
+        [{"batch": batch.number, "edition": number} for number, _ in batch.editions],
+    )
+    _insert(
+        connection,
+        tables.set_aside,
+        [
+            {"batch": batch.number, "sequence": place} | msgspec.structs.asdict(each)
+            for place, each in enumerate(booking.set_aside, start=1)
+        ],
+    )
+    cursors = tables.cursors
+    here = cursors.c.segment == sa.bindparam("here")
+    if batch.ranges:
+        connection.execute(
+            sa.delete(cursors).where(here), [{"here": r.segment} for r in batch.ranges]
+        )
+    _insert(
+        connection,
+        cursors,
+        [{"segment": each.segment, "offset": each.end} for each in batch.ranges],
+    )
+
+
+def _insert(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(sa.insert(table), rows)

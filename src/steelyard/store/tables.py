@@ -1,0 +1,204 @@
+"""The tables, once for both dialects."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+SCHEMA_VERSION = 1
+
+METADATA = sa.MetaData()
+
+
+class Pico(TypeDecorator[int]):
+    """An exact integer of up to 38 digits: NUMERIC(38,0), or its decimal digits in SQLite.
+
+    Unit: pico-units of the row's currency. SQLite must not add or compare these.
+    """
+
+    impl = sa.Numeric(38, 0)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> TypeEngine[Any]:
+        """NUMERIC where it is exact; in SQLite it would be a float."""
+        exact = sa.Text() if dialect.name == "sqlite" else sa.Numeric(38, 0)
+        return dialect.type_descriptor(exact)
+
+    def process_bind_param(self, value: int | None, dialect: sa.Dialect) -> str | int | None:
+        """An integer as the database takes it."""
+        if value is None or dialect.name != "sqlite":
+            return value
+        return str(value)
+
+    def process_result_value(self, value: str | Decimal | None, dialect: sa.Dialect) -> int | None:
+        """An integer again."""
+        del dialect
+        return None if value is None else int(value)
+
+
+def _whole(name: str, *, key: bool = False) -> sa.Column[int]:
+    return sa.Column(name, sa.BigInteger, primary_key=key, autoincrement=False, nullable=False)
+
+
+def _word(name: str, *, key: bool = False, unique: bool = False) -> sa.Column[str]:
+    return sa.Column(name, sa.Text, primary_key=key, unique=unique or None, nullable=False)
+
+
+def _blob(name: str, *, key: bool = False) -> sa.Column[bytes]:
+    return sa.Column(name, sa.LargeBinary, primary_key=key, nullable=False)
+
+
+def _pico(name: str) -> sa.Column[int]:
+    return sa.Column(name, Pico, nullable=False)
+
+
+schema_version = sa.Table("schema_version", METADATA, _whole("version", key=True))
+
+editions = sa.Table(
+    "editions",
+    METADATA,
+    _whole("number", key=True),
+    _blob("sha256"),
+    _blob("body"),
+    _whole("recorded_us"),
+)
+"""All documents as they stood when they were recorded: JSON and its hash."""
+
+batches = sa.Table(
+    "batches",
+    METADATA,
+    _whole("number", key=True),
+    sa.Column("first_open", sa.Text),
+    _whole("calls"),
+    _whole("duplicates"),
+    _whole("conflicts"),
+    _whole("lines"),
+    _whole("file_bytes"),
+    _blob("file_sha256"),
+    _blob("hash"),
+)
+
+ranges = sa.Table(
+    "ranges",
+    METADATA,
+    _whole("batch", key=True),
+    _word("segment", key=True),
+    _whole("start"),
+    _whole("end"),
+)
+"""What each batch read of the journal."""
+
+batch_editions = sa.Table(
+    "batch_editions",
+    METADATA,
+    _whole("batch", key=True),
+    _whole("edition", key=True),
+)
+"""Which documents each batch was priced by."""
+
+cursors = sa.Table("cursors", METADATA, _word("segment", key=True), _whole("offset"))
+"""How far each segment is booked."""
+
+calls = sa.Table(
+    "calls",
+    METADATA,
+    _blob("call_id", key=True),
+    _blob("digest"),
+    _whole("batch"),
+    sqlite_with_rowid=False,
+)
+"""Every booked call and the hash of what its record said, so that it is booked once."""
+
+set_aside = sa.Table(
+    "set_aside",
+    METADATA,
+    _whole("batch", key=True),
+    _whole("sequence", key=True),
+    _blob("call_id"),
+    _word("reason"),
+    _blob("record"),
+)
+"""Records kept for inspection: of a call that was booked with other content, or without a price."""
+
+transfers = sa.Table(
+    "transfers",
+    METADATA,
+    _whole("batch", key=True),
+    _whole("sequence", key=True),
+    _word("debit"),
+    _word("credit"),
+    _pico("amount_pico"),
+    _word("currency"),
+    _word("code"),
+    _word("period"),
+    _word("state"),
+    sa.CheckConstraint("debit <> credit", name="two_accounts"),
+)
+
+balances = sa.Table(
+    "balances",
+    METADATA,
+    _word("account", key=True),
+    _word("currency", key=True),
+    _word("period", key=True),
+    _pico("debit_pico"),
+    _pico("credit_pico"),
+)
+"""What transfers add up to on each account, by the period that they belong to."""
+
+closings = sa.Table(
+    "closings",
+    METADATA,
+    _whole("number", key=True),
+    _word("period", unique=True),
+    _whole("batch"),
+    _whole("edition"),
+    _whole("closed_at_us"),
+    sa.Column("early", sa.Boolean, nullable=False),
+    _whole("first_sequence"),
+    _whole("last_sequence"),
+    _blob("hash"),
+)
+"""The closed periods in the order of closing; each follows the last batch booked before it, and
+its transfers are those of that batch from the first to the last sequence."""
+
+documents = sa.Table(
+    "documents",
+    METADATA,
+    _word("number", key=True),
+    _word("period"),
+    _whole("place"),
+    _word("kind"),
+    _word("party"),
+    _word("contract"),
+    _word("currency"),
+    _pico("exact_pico"),
+    _pico("paid_pico"),
+)
+
+document_files = sa.Table(
+    "document_files",
+    METADATA,
+    _word("path", key=True),
+    _word("number"),
+    _word("sha256"),
+    _blob("content"),
+)
+
+keys = sa.Table(
+    "keys",
+    METADATA,
+    _word("id", key=True),
+    _word("customer"),
+    _word("contract"),
+    _word("models"),
+    _word("sha256", unique=True),
+    _word("name"),
+    _word("hint"),
+    _whole("created_us"),
+    sa.Column("revoked_us", sa.BigInteger),
+)
+"""Callers' keys; ``models`` is a JSON list."""

