@@ -1,0 +1,217 @@
+"""Streams: server-sent events weighed as they pass, and handed on as the caller asked for them."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+from msgspec import Raw
+
+from steelyard.metering.answers import ID_CHARS_MAX, Reading, Texts, failed, find_texts, unescape
+
+EVENT_BYTES_MAX = 8 << 20
+"""A larger event is handed on without being looked at."""
+
+TEXT_BYTES_MAX = 4 << 20
+"""How much of an answer's text is kept for counting; what is beyond is measured in bytes."""
+
+_EVENT_END = re.compile(rb"\n\r?\n")
+_END_BYTES_MAX = 3
+_NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null(?=\s*[,}])|"usage"\s*:\s*null\s*,?')
+_FINISH = re.compile(rb'"finish_reason"\s*:\s*"')
+_TABLE = msgspec.json.Decoder(dict[str, Raw])
+_CHOICES = msgspec.json.Decoder(list[dict[str, Raw]])
+_USAGE = msgspec.json.Decoder(dict[str, object] | None)
+
+
+class StreamWeigher:
+    """Reads one upstream's stream, in whatever pieces it comes.
+
+    ``include_usage`` says that the caller asked for usage; otherwise every trace of it is removed.
+    """
+
+    def __init__(self, *, include_usage: bool) -> None:
+        self.chunks = 0
+        """Events with content so far."""
+        self._include_usage = include_usage
+        self._buffer = bytearray()
+        self._skipping = False
+        self._usage: dict[str, object] = {}
+        self._done = False
+        self._finished = False
+        self._error: bytes | None = None
+        self._upstream_id: str | None = None
+        self._output = bytearray()
+        self._reasoning = bytearray()
+        self._more_bytes = 0
+        self._before = self._mark()
+        self._delivered: _Mark | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        """Take what came; what to hand on comes back, whole events only."""
+        self._before = self._mark()
+        buffer = self._buffer
+        searched = max(0, len(buffer) - _END_BYTES_MAX + 1)
+        buffer += data
+        passed: list[bytes] = []
+        start = 0
+        while end := _EVENT_END.search(buffer, searched):
+            event = bytes(buffer[start : end.end()])
+            if self._skipping or len(event) > EVENT_BYTES_MAX:
+                self._skipping = False
+                passed.append(event)
+            else:
+                passed.append(self._event(event))
+            start = searched = end.end()
+        if start:
+            del buffer[:start]
+        if len(buffer) > EVENT_BYTES_MAX or (self._skipping and len(buffer) >= _END_BYTES_MAX):
+            self._skipping = True
+            passed.append(bytes(buffer[: -_END_BYTES_MAX + 1]))
+            del buffer[: -_END_BYTES_MAX + 1]
+        return b"".join(passed)
+
+    def finish(self) -> bytes:
+        """The upstream ended: take what it left behind without an end."""
+        self._before = self._mark()
+        event = bytes(self._buffer)
+        self._buffer.clear()
+        return event if self._skipping or not event else self._event(event)
+
+    def hang_up(self, *, lost_last: bool) -> None:
+        """The caller is gone; what comes from now on is produced, and not delivered.
+
+        ``lost_last``: it did not get what the last ``feed`` gave.
+        """
+        if self._delivered is None:
+            self._delivered = self._before if lost_last else self._mark()
+
+    def reading(self) -> Reading:
+        """What the stream said."""
+        now = self._mark()
+        delivered = now if self._delivered is None else self._delivered
+        cut = delivered != now
+        counted = cut or not self._usage
+        return Reading(
+            usage=self._usage or None,
+            done=self._done,
+            finished=self._done or self._finished,
+            error=self._error,
+            chunks=delivered.chunks,
+            upstream_id=self._upstream_id,
+            produced=self._texts(now) if counted else None,
+            delivered=self._texts(delivered) if cut else None,
+        )
+
+    def _mark(self) -> _Mark:
+        return _Mark(len(self._output), len(self._reasoning), self._more_bytes, self.chunks)
+
+    def _texts(self, mark: _Mark) -> Texts:
+        return Texts(
+            unescape(bytes(self._output[: mark.output])),
+            unescape(bytes(self._reasoning[: mark.reasoning])),
+            mark.more_bytes,
+        )
+
+    def _event(self, event: bytes) -> bytes:
+        """Weigh one event; what to hand on of it comes back."""
+        payload = _payload(event)
+        if not payload:
+            return event
+        if payload == b"[DONE]":
+            self._done = True
+            return event
+        if self._upstream_id is None:
+            self._upstream_id = _id(payload)
+        self._keep_texts(payload)
+        if b'"finish_reason":"' in payload or _FINISH.search(payload):
+            self._finished = True
+        if self._error is None and failed(payload):
+            self._error = payload
+        if b'"usage"' not in payload:
+            return event
+        return self._usage_event(event, payload)
+
+    def _keep_texts(self, payload: bytes) -> None:
+        output, reasoning = find_texts(payload, streamed=True)
+        if not output and not reasoning:
+            return
+        self.chunks += 1
+        for kept, texts in ((self._output, output), (self._reasoning, reasoning)):
+            for text in texts:
+                if len(self._output) + len(self._reasoning) + len(text) <= TEXT_BYTES_MAX:
+                    kept.extend(text)
+                else:
+                    self._more_bytes += len(text)
+
+    def _usage_event(self, event: bytes, payload: bytes) -> bytes:
+        left: bytes | None = payload.replace(b',"usage":null', b"")
+        if b'"usage"' in left:
+            left = _NULL_USAGE.sub(b"", left)
+        if b'"usage"' in left:
+            left = self._take_usage(left)
+        if self._include_usage or left == payload:
+            return event
+        if left is None:
+            return b""
+        if payload in event:
+            return event.replace(payload, left, 1)
+        return b"data: " + left + b"\n\n"
+
+    def _take_usage(self, payload: bytes) -> bytes | None:
+        """Keep the usage that a chunk tells; the chunk without it, or None when nothing is left.
+
+        Usage that comes again is cumulative: the later count holds, field by field.
+        """
+        try:
+            chunk = _TABLE.decode(payload)
+            choices = _CHOICES.decode(chunk.get("choices", b"[]"))
+            told = [_USAGE.decode(choice.pop("usage")) for choice in choices if "usage" in choice]
+            told.append(_USAGE.decode(chunk.pop("usage", b"null")))
+        except (msgspec.DecodeError, RecursionError):
+            return payload
+        found = [usage for usage in told if usage]
+        if not found:
+            return payload
+        for usage in found:
+            self._usage |= {name: value for name, value in usage.items() if value is not None}
+        if not choices and "error" not in chunk:
+            return None
+        chunk["choices"] = Raw(msgspec.json.encode(choices))
+        return msgspec.json.encode(chunk)
+
+
+class _Mark(msgspec.Struct, frozen=True):
+    """How much text has come. Unit: bytes of JSON, as escaped."""
+
+    output: int
+    reasoning: int
+    more_bytes: int
+    chunks: int
+
+
+class _Named(msgspec.Struct):
+    id: object = None
+
+
+_NAMED = msgspec.json.Decoder(_Named)
+
+
+def _id(payload: bytes) -> str | None:
+    try:
+        found = _NAMED.decode(payload).id
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return found[:ID_CHARS_MAX] if isinstance(found, str) and found else None
+
+
+def _payload(event: bytes) -> bytes:
+    """An event's data: of several lines joined, without comments and other fields.
+
+    Source: HTML Living Standard, 9.2.6 Interpreting an event stream.
+    """
+    if event.startswith(b"data:") and event.find(b"\n") >= len(event.rstrip()):
+        return event[5:].strip()
+    lines = (line.rstrip(b"\r") for line in event.split(b"\n"))
+    data = [line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")]
+    return b"\n".join(data).strip()

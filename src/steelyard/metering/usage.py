@@ -1,0 +1,120 @@
+"""Usage: what an upstream of OpenAI's format says that it used, made into disjoint meters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+import msgspec
+
+COUNT_MAX = 2**53
+"""A count beyond this is nonsense, and would not survive a JSON reader that uses doubles."""
+
+
+class Told(msgspec.Struct, frozen=True):
+    """An upstream's usage as disjoint meters; a meter it didn't tell is absent.
+
+    ``faults`` names what did not add up, and was put right in the payer's favour.
+    """
+
+    meters: dict[str, int]
+    faults: tuple[str, ...] = ()
+
+
+def openai_usage(usage: Mapping[str, object]) -> Told:
+    """Read the meters of a ``usage`` object.
+
+    Cached and cache-writing tokens are inside the prompt's count, reasoning inside the
+    completion's, unless the total says that reasoning is beside it. Tokens of audio and images stay
+    in the count that they are part of: none is subtracted twice.
+    Source: OpenAI's CompletionUsage; DeepSeek ``prompt_cache_hit_tokens``; Moonshot
+    ``cached_tokens``; DashScope ``cache_creation_input_tokens``; xAI's total.
+    """
+    faults: list[str] = []
+    prompt_details = _table(usage.get("prompt_tokens_details"))
+    completion_details = _table(usage.get("completion_tokens_details"))
+    total = _first(faults, (usage, "total_tokens"))
+    prompt = _first(faults, (usage, "prompt_tokens"))
+    completion = _first(faults, (usage, "completion_tokens"))
+    cached = _first(
+        faults,
+        (prompt_details, "cached_tokens"),
+        (usage, "prompt_cache_hit_tokens"),
+        (usage, "cached_tokens"),
+    )
+    written = _first(
+        faults,
+        (prompt_details, "cache_write_tokens"),
+        (prompt_details, "cache_creation_input_tokens"),
+        (prompt_details, "cache_creation_tokens"),
+    )
+    reasoning = _first(
+        faults, (completion_details, "reasoning_tokens"), (usage, "reasoning_tokens")
+    )
+    meters = _prompt(prompt, cached, written, faults)
+    beside = _is_beside(total, prompt, completion, reasoning)
+    meters |= _completion(completion, reasoning, faults, beside=beside)
+    if total is not None and prompt is not None and not beside:
+        if completion is None and total > prompt:
+            meters["output_tokens"] = total - prompt
+            faults.append("completion_tokens_missing")
+        elif total != prompt + (completion or 0):
+            faults.append("total_tokens_differ")
+    return Told(meters, tuple(faults))
+
+
+def _prompt(
+    prompt: int | None, cached: int | None, written: int | None, faults: list[str]
+) -> dict[str, int]:
+    if prompt is None:
+        return {}
+    meters: dict[str, int] = {}
+    left = prompt
+    for meter, part in (("cached_input_tokens", cached), ("cache_write_tokens", written)):
+        if part is not None:
+            if part > left:
+                faults.append(f"{meter}_exceed_prompt")
+            meters[meter] = min(part, left)
+            left -= meters[meter]
+    return {"input_tokens": left, **meters}
+
+
+def _completion(
+    completion: int | None, reasoning: int | None, faults: list[str], *, beside: bool
+) -> dict[str, int]:
+    if completion is None:
+        return {}
+    if reasoning is None:
+        return {"output_tokens": completion}
+    if beside:
+        return {"output_tokens": completion, "reasoning_tokens": reasoning}
+    if reasoning > completion:
+        faults.append("reasoning_tokens_exceed_completion")
+        reasoning = completion
+    return {"output_tokens": completion - reasoning, "reasoning_tokens": reasoning}
+
+
+def _is_beside(
+    total: int | None, prompt: int | None, completion: int | None, reasoning: int | None
+) -> bool:
+    if total is None or prompt is None or completion is None or not reasoning:
+        return False
+    return total == prompt + completion + reasoning
+
+
+def _first(faults: list[str], *places: tuple[Mapping[str, object], str]) -> int | None:
+    """The first count that is there; None and absent are not, zero is."""
+    for table, name in places:
+        value = table.get(name)
+        if value is None:
+            continue
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if type(value) is int and 0 <= value <= COUNT_MAX:
+            return value
+        faults.append(f"{name}_invalid")
+    return None
+
+
+def _table(value: object) -> Mapping[str, object]:
+    return cast("Mapping[str, object]", value) if isinstance(value, dict) else {}
