@@ -2,15 +2,52 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
+import msgspec
 import pytest
+
+from steelyard.catalogue.documents import Edition
+from steelyard.rating.lines import LineSum
+from steelyard.values import money
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = ROOT / "tests" / "golden"
+
+
+class BookedMonth(NamedTuple):
+    """A month's documents and the sums of its lines."""
+
+    edition: Edition
+    sums: list[LineSum]
+
+
+@pytest.fixture(scope="session")
+def november() -> BookedMonth:
+    """November 2026 at a small studio: ``tests/fixtures/november.toml`` and ``.tsv``."""
+    folder = ROOT / "tests" / "fixtures"
+    edition = msgspec.toml.decode((folder / "november.toml").read_bytes(), type=Edition)
+    with (folder / "november.tsv").open(encoding="utf-8", newline="") as file:
+        return BookedMonth(
+            edition, [_line_sum(row) for row in csv.DictReader(file, dialect="excel-tab")]
+        )
+
+
+def _line_sum(row: dict[str, str]) -> LineSum:
+    units, price_pico = int(row["units"]), money.price_per_unit(row["price"])
+    counted = {
+        "period": "2026-11",
+        "units": units,
+        "price_pico": price_pico,
+        "amount_pico": units * price_pico,
+        "calls": int(row["calls"]),
+    }
+    return msgspec.convert({**row, **counted}, LineSum)
 
 
 @pytest.fixture(scope="session")

@@ -37,7 +37,7 @@ class Invoice(msgspec.Struct, frozen=True, kw_only=True):
 
     ``exact_pico`` is the sum of the lines and equals ``paid_pico + remainder_pico``. ``first`` and
     ``last`` are the days of the period in ``zone``; ``early`` says that it was closed before its
-    end. ``due`` is None when nothing is to be paid.
+    end. ``due`` is None when nothing is left to be paid.
     """
 
     number: str
@@ -100,7 +100,7 @@ def _invoice(
     paid_pico, remainder_pico = money.round_total(exact_pico, currency)
     terms = contract.terms if contract else Terms()
     issued = periods.from_us(issued_us, zone).date()
-    owed = terms.pays != "never" and paid_pico > 0
+    owed = terms.pays == "afterwards" and paid_pico > 0
     return Invoice(
         number=number,
         seller=party(edition.earners, edition.operator),

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, Protocol
 
 import msgspec
 
-from steelyard.ledger.transfers import Transfer
+from steelyard.billing.invoice import Invoice, invoices
+from steelyard.catalogue.documents import Edition
+from steelyard.clerk import printing
+from steelyard.clerk.books import BooksMovedError
+from steelyard.clerk.printing import DocumentFile
+from steelyard.ledger import transfers as accounts
+from steelyard.ledger.transfers import Code, Transfer
 from steelyard.rating.lines import LineSum
+from steelyard.settlement.statement import Rounding, Statement, statements
+from steelyard.values import periods
 
+ROUNDING = "rounding"
+"""The operator's account of what rounding gave and took; the one of margins is ``margin``."""
 
-class DocumentFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A document in one format. ``path`` is from the studio's folder, with slashes."""
-
-    path: str
-    sha256: str
-    content: bytes
+ATTEMPTS_MAX = 5
+"""How often a closing is drawn up again when the books moved on under it."""
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,14 +42,25 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Closing(msgspec.Struct, frozen=True, kw_only=True):
-    """A closed period: its documents, byte for byte, and what was booked. Unit: µs since 1970."""
+    """A closed period: its documents, byte for byte, and what was booked. Unit: µs since 1970.
+
+    ``batch`` is the last one that was booked before.
+    """
 
     period: str
+    batch: int
     edition: int
     closed_at_us: int
     early: bool
     documents: tuple[Document, ...]
     transfers: tuple[Transfer, ...]
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a period is not closed, and what to do."""
+
+    code: Literal["period_not_ended", "earlier_period_open", "period_is_empty"]
+    sentence: str
 
 
 class Books(Protocol):
@@ -67,7 +85,190 @@ class Books(Protocol):
     def record_closing(self, closing: Closing) -> None:
         """Closing, documents, transfers and balances in one transaction.
 
-        Afterwards each ``unbilled`` and ``earner/*`` account of the period, but ``payable``, is at
-        zero; else nothing is recorded and it raises.
+        Raises: BooksMovedError when ``closing.batch`` is not the last batch any more, or the period
+        was closed meanwhile.
         """
         ...
+
+
+def close(
+    books: Books,
+    number: int,
+    edition: Edition,
+    period: periods.Month,
+    now_us: int,
+    *,
+    early: bool = False,
+) -> Closing | Refused:
+    """Close a period; one that is closed already is returned as it was closed.
+
+    ``edition`` is the current one, ``number`` its number. Writing the documents' files is left to
+    ``publishing.publish``, which can be done again at any time.
+
+    Raises: BooksMovedError when other processes keep booking.
+    """
+    for attempt in range(1, ATTEMPTS_MAX + 1):
+        closed = books.closing(str(period))
+        if closed is not None:
+            return closed
+        position = books.next_position()
+        refused = refusal(edition, period, now_us, books.open_periods(), early=early)
+        if refused is not None:
+            return refused
+        sums = books.line_sums(str(period))
+        closing = draw_up(sums, number, edition, period, now_us, position)
+        try:
+            books.record_closing(closing)
+        except BooksMovedError:
+            if attempt == ATTEMPTS_MAX:
+                raise
+            continue
+        return closing
+    msg = "the last attempt returns or raises"
+    raise AssertionError(msg)
+
+
+def refusal(
+    edition: Edition,
+    period: periods.Month,
+    now_us: int,
+    open_periods: Sequence[str],
+    *,
+    early: bool = False,
+) -> Refused | None:
+    """Why a period can't be closed now; None when it can."""
+    before = [each for each in open_periods if each < str(period)]
+    if before:
+        listed = ", ".join(before)
+        return Refused(
+            code="earlier_period_open",
+            sentence=f"{listed} is not closed yet: close {before[0]} first.",
+        )
+    zones = sorted({edition.zone, *(each.zone for each in edition.contracts)})
+    late = [zone for zone in zones if periods.bounds_us(period, zone)[1] > now_us]
+    if late and not early:
+        return Refused(
+            code="period_not_ended",
+            sentence=f"{period} has not ended yet in {', '.join(late)}: wait, or close it "
+            "--early; calls that come after that go into the next period.",
+        )
+    if str(period) not in open_periods:
+        return Refused(
+            code="period_is_empty",
+            sentence=f"Nothing is booked in {period} that could be closed.",
+        )
+    return None
+
+
+def draw_up(
+    sums: Sequence[LineSum],
+    number: int,
+    edition: Edition,
+    period: periods.Month,
+    closed_at_us: int,
+    position: tuple[int, int],
+) -> Closing:
+    """The closing of a period: a pure function of what is booked, the documents and the time.
+
+    ``position`` is the last booked batch and the first free sequence in it.
+    """
+    issued = invoices(sums, edition, period, closed_at_us)
+    owed = statements(sums, edition, period, closed_at_us, [_rounding(each) for each in issued])
+    batch, sequence = position
+    zones = {edition.zone, *(each.zone for each in issued)}
+    return Closing(
+        period=str(period),
+        batch=batch,
+        edition=number,
+        closed_at_us=closed_at_us,
+        early=any(periods.bounds_us(period, zone)[1] > closed_at_us for zone in zones),
+        documents=(
+            *(_invoice_document(each) for each in issued),
+            *(_statement_document(each) for each in owed),
+        ),
+        transfers=tuple(_transfers(issued, owed, str(period), batch, sequence)),
+    )
+
+
+def _rounding(invoice: Invoice) -> Rounding:
+    """What the operator gains by an invoice's rounding: it has what was paid, and owes the rest."""
+    return Rounding(
+        number=invoice.number, currency=invoice.currency, gained_pico=-invoice.remainder_pico
+    )
+
+
+def _invoice_document(invoice: Invoice) -> Document:
+    return Document(
+        number=invoice.number,
+        kind="invoice",
+        party=invoice.buyer.id,
+        contract=invoice.contract,
+        currency=invoice.currency,
+        exact_pico=invoice.exact_pico,
+        paid_pico=invoice.paid_pico,
+        remainder_pico=invoice.remainder_pico,
+        files=printing.invoice_files(invoice),
+    )
+
+
+def _statement_document(statement: Statement) -> Document:
+    return Document(
+        number=statement.number,
+        kind="statement",
+        party=statement.earner.id,
+        contract="",
+        currency=statement.currency,
+        exact_pico=statement.exact_pico + statement.rounding_pico,
+        paid_pico=statement.paid_pico,
+        remainder_pico=statement.remainder_pico,
+        files=printing.statement_files(statement),
+    )
+
+
+def _transfers(
+    issued: Iterable[Invoice], owed: Iterable[Statement], period: str, batch: int, sequence: int
+) -> Iterator[Transfer]:
+    moves = (*_invoice_moves(issued), *_statement_moves(owed))
+    booked = (move for move in moves if move[3])
+    for place, (code, debit, credit, amount_pico, currency) in enumerate(booked, start=sequence):
+        yield Transfer(
+            batch=batch,
+            sequence=place,
+            debit=debit if amount_pico > 0 else credit,
+            credit=credit if amount_pico > 0 else debit,
+            amount_pico=abs(amount_pico),
+            currency=currency,
+            code=code,
+            period=period,
+        )
+
+
+_Move = tuple[Code, str, str, int, str]
+"""Code, debit, credit, amount and currency; a negative amount moves the other way."""
+
+
+def _invoice_moves(issued: Iterable[Invoice]) -> Iterator[_Move]:
+    """What is invoiced becomes receivable; what its rounding left is the operator's."""
+    for each in issued:
+        unbilled = accounts.unbilled(each.buyer.id)
+        receivable = accounts.receivable(each.buyer.id)
+        rounding = accounts.earned(each.seller.id, ROUNDING)
+        yield "invoice", receivable, unbilled, each.paid_pico, each.currency
+        yield "rounding", rounding, unbilled, each.remainder_pico, each.currency
+
+
+def _statement_moves(owed: Iterable[Statement]) -> Iterator[_Move]:
+    """What was earned becomes payable, component by component; the operator's comes last."""
+    for each in owed:
+        earner, currency = each.earner.id, each.currency
+        payable = accounts.payable(earner)
+        earned: defaultdict[str, int] = defaultdict(int)
+        for line in each.lines:
+            earned[line.component] += line.amount_pico
+        earned["margin"] += sum(margin.margin_pico for margin in each.margins)
+        earned[ROUNDING] += each.rounding_pico
+        for component, amount_pico in earned.items():
+            account = accounts.earned(earner, component)
+            yield "statement", account, payable, amount_pico, currency
+        rounding = accounts.earned(each.payer.id, ROUNDING)
+        yield "rounding", payable, rounding, each.remainder_pico, currency
