@@ -22,9 +22,11 @@ BATCH = Batch(
     ranges=(Range("gateway-1f/00000001.seg", 0, 512),),
     editions=((3, b"\x01" * 32),),
     calls=2,
+    unrated=0,
     duplicates=1,
     conflicts=0,
     lines=9,
+    periods=("2026-10", "2026-11"),
     file_bytes=4096,
     file_sha256=b"\x02" * 32,
 )
@@ -57,7 +59,7 @@ def test_anyone_can_make_the_hash_again():
     text = "\n".join(
         [
             f'"{"00" * 32}"',
-            f'["batch",1,null,2,1,0,9,4096,"{"02" * 32}"]',
+            f'["batch",1,null,2,0,1,0,9,["2026-10","2026-11"],4096,"{"02" * 32}"]',
             '["range","gateway-1f/00000001.seg",0,512]',
             f'["edition",3,"{"01" * 32}"]',
             '["transfer",1,1,"customer/a/unbilled","sales/c/m","1024","CNY","charge","2026-11","posted"]',
@@ -73,9 +75,11 @@ ALTERED = [
     (BATCH, "ranges", (Range("gateway-1f/00000001.seg", 0, 513),)),
     (BATCH, "editions", ((3, b"\x01" * 31 + b"\x00"),)),
     (BATCH, "calls", 3),
+    (BATCH, "unrated", 1),
     (BATCH, "duplicates", 2),
     (BATCH, "conflicts", 1),
     (BATCH, "lines", 8),
+    (BATCH, "periods", ("2026-11",)),
     (BATCH, "file_bytes", 4097),
     (BATCH, "file_sha256", b"\x03" * 32),
     (MOVED, "batch", 2),

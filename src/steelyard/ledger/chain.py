@@ -31,8 +31,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
     ``editions`` are the numbers and hashes of the documents that it was priced by, rising.
     ``first_open`` is the period into which calls of closed ones went; None: nothing was closed.
-    ``calls`` were booked; ``duplicates`` were booked before; ``conflicts`` have the id of a booked
-    call and say something else.
+    ``calls`` were booked, ``unrated`` of them without a price; ``duplicates`` were booked before;
+    ``conflicts`` have the id of a booked call and say something else.
     """
 
     number: int
@@ -40,9 +40,11 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     ranges: tuple[Range, ...]
     editions: tuple[tuple[int, bytes], ...]
     calls: int
+    unrated: int
     duplicates: int
     conflicts: int
     lines: int
+    periods: tuple[str, ...]
     file_bytes: int
     file_sha256: bytes
 
@@ -78,9 +80,11 @@ def batch_hash(previous: bytes, batch: Batch, transfers: Iterable[Transfer]) -> 
         batch.number,
         batch.first_open,
         batch.calls,
+        batch.unrated,
         batch.duplicates,
         batch.conflicts,
         batch.lines,
+        batch.periods,
         batch.file_bytes,
         batch.file_sha256.hex(),
     ]

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from steelyard.catalogue.documents import Edition
 from steelyard.clerk.books import Booking, BooksMovedError, CallDigest, Head
+from steelyard.clerk.dedupe import DIGEST_BYTES
 from steelyard.ledger import balances as ledger
 from steelyard.ledger.balances import Account, Balance
 from steelyard.ledger.chain import GENESIS
@@ -18,8 +19,24 @@ from steelyard.store import tables
 from steelyard.store.engines import reading, writing
 from steelyard.values import periods
 
+ID_BYTES = 16
 IDS_AT_ONCE_MAX = 1000
 """How many ids one query names."""
+
+_INSERT_CALLS_POSTGRESQL = sa.text("""
+    INSERT INTO calls (call_id, digest, batch)
+    SELECT unnest(CAST(:call_ids AS bytea[])), unnest(CAST(:digests AS bytea[])), :batch
+""")
+
+_INSERT_CALLS_SQLITE = sa.text(f"""
+    INSERT INTO calls (call_id, digest, batch)
+    WITH RECURSIVE places (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM places WHERE n + 1 < :count)
+    SELECT
+        substr(:call_ids, {ID_BYTES} * n + 1, {ID_BYTES}),
+        substr(:digests, {DIGEST_BYTES} * n + 1, {DIGEST_BYTES}),
+        :batch
+    FROM places
+""")  # noqa: S608 - two constants of ours
 
 
 class Books:
@@ -80,7 +97,7 @@ class Books:
             if found != booking.follows:
                 msg = f"the books are at batch {found.batch}, this follows {booking.follows.batch}"
                 raise BooksMovedError(msg)
-            insert_calls(connection, booking.calls, booking.batch.number)
+            _insert_calls(connection, booking.calls, booking.batch.number)
             _insert_batch(connection, booking)
             book_transfers(connection, booking.transfers)
 
@@ -144,24 +161,20 @@ def balances_of(
     }
 
 
-def insert_calls(connection: sa.Connection, calls: Sequence[CallDigest], batch: int) -> None:
-    """Insert call ids in their order, which is the index's, by the driver's fastest way."""
-    rows = sorted((call_id, digest, batch) for call_id, digest in calls)
-    if not rows:
+def _insert_calls(connection: sa.Connection, calls: Sequence[CallDigest], batch: int) -> None:
+    # One statement for the whole batch, in the index's order: several times faster than a row at a
+    # time, and the interpreter is free meanwhile.
+    if not calls:
         return
+    rows = sorted(calls)
+    call_ids, digests = [call_id for call_id, _ in rows], [digest for _, digest in rows]
     if connection.dialect.name == "postgresql":
-        driver: Any = connection.connection.driver_connection
-        with (
-            driver.cursor() as cursor,
-            cursor.copy("COPY calls (call_id, digest, batch) FROM STDIN (FORMAT BINARY)") as copy,
-        ):
-            copy.set_types(["bytea", "bytea", "int8"])
-            for row in rows:
-                copy.write_row(row)
+        values: dict[str, Any] = {"call_ids": call_ids, "digests": digests}
+        statement = _INSERT_CALLS_POSTGRESQL
     else:
-        connection.exec_driver_sql(
-            "INSERT INTO calls (call_id, digest, batch) VALUES (?, ?, ?)", rows
-        )
+        values = {"call_ids": b"".join(call_ids), "digests": b"".join(digests), "count": len(rows)}
+        statement = _INSERT_CALLS_SQLITE
+    connection.execute(statement, values | {"batch": batch})
 
 
 def _row(account: Account, balance: Balance) -> dict[str, object]:
@@ -184,6 +197,11 @@ def _insert_batch(connection: sa.Connection, booking: Booking) -> None:
         connection,
         tables.ranges,
         [{"batch": batch.number} | msgspec.structs.asdict(each) for each in batch.ranges],
+    )
+    _insert(
+        connection,
+        tables.batch_periods,
+        [{"batch": batch.number, "period": period} for period in batch.periods],
     )
     _insert(
         connection,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -34,10 +36,7 @@ class Keys:
         """Every key ever issued, oldest first."""
         with reading(self._engine) as connection:
             rows = connection.execute(sa.select(keys).order_by(keys.c.created_us, keys.c.id))
-            return tuple(
-                Key(**(dict(row) | {"models": tuple(msgspec.json.decode(row["models"]))}))
-                for row in rows.mappings()
-            )
+            return tuple(_key(row) for row in rows)
 
     def revoke(self, key_id: str, at_us: int) -> bool:
         """Revoke a key from ``at_us`` on; the first time counts. False: there is no such key."""
@@ -49,3 +48,9 @@ class Keys:
                 .values(revoked_us=at_us)
             )
             return bool(known)
+
+
+def _key(row: sa.Row[Any]) -> Key:
+    values: dict[str, Any] = row._asdict()
+    models: list[str] = msgspec.json.decode(values.pop("models"))
+    return Key(models=tuple(models), **values)

@@ -73,6 +73,7 @@ batches = sa.Table(
     _whole("number", key=True),
     sa.Column("first_open", sa.Text),
     _whole("calls"),
+    _whole("unrated"),
     _whole("duplicates"),
     _whole("conflicts"),
     _whole("lines"),
@@ -90,6 +91,14 @@ ranges = sa.Table(
     _whole("end"),
 )
 """What each batch read of the journal."""
+
+batch_periods = sa.Table(
+    "batch_periods",
+    METADATA,
+    _whole("batch", key=True),
+    _word("period", key=True),
+)
+"""The periods that each batch's lines belong to."""
 
 batch_editions = sa.Table(
     "batch_editions",

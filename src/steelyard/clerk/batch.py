@@ -1,0 +1,94 @@
+"""Batches: a bounded part of the journal, read from where the books stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from steelyard.ledger.chain import Range
+from steelyard.metering import segments
+from steelyard.metering.frames import Item, Seal
+from steelyard.metering.segments import Damage, DamageError, Segment
+from steelyard.values.usage import Announcement, UsageRecord
+
+
+class Gathered(NamedTuple):
+    """The records of a batch, in the order of reading, and where they stand in the journal."""
+
+    ranges: tuple[Range, ...]
+    records: list[UsageRecord]
+
+
+class Journal:
+    """A journal's folder, as one clerk reads it.
+
+    Remembers which segments have been read to their seal, and which are damaged: a damaged one is
+    read up to the damage and then left alone, while the others go on.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.damages: dict[str, Damage] = {}
+        self._done: set[str] = set()
+
+    def gather(self, cursors: Mapping[str, int], calls_max: int) -> Gathered:
+        """Read on from the cursors, in the order of the segments' names.
+
+        It holds at least ``calls_max`` records if there are so many, and at most one block more.
+        """
+        ranges: list[Range] = []
+        records: list[UsageRecord] = []
+        for segment in segments.segments(self.root):
+            if len(records) >= calls_max:
+                break
+            if segment.name in self._done or segment.name in self.damages:
+                continue
+            start = cursors.get(segment.name, 0)
+            end, count = start, len(records)
+            for after, item in self._frames(segment, start):
+                end = after
+                if isinstance(item, UsageRecord):
+                    records.append(item)
+                elif isinstance(item, tuple):
+                    records.extend(item)
+                elif isinstance(item, Seal):
+                    self._done.add(segment.name)
+                if len(records) >= calls_max and not isinstance(item, Seal):
+                    break
+            if len(records) > count:
+                ranges.append(Range(segment.name, start, end))
+        return Gathered(tuple(ranges), records)
+
+    def _frames(self, segment: Segment, start: int) -> Iterator[tuple[int, Item]]:
+        try:
+            for _, after, item in segments.read(segment.path, start):
+                yield after, item
+        except DamageError as exc:
+            self.damages[segment.name] = exc.damage
+
+
+def reread(root: Path, ranges: tuple[Range, ...]) -> list[UsageRecord]:
+    """The records of ranges that were booked.
+
+    Raises: DamageError when they can't be read any more as they were.
+    """
+    found = {segment.name: segment for segment in segments.segments(root)}
+    records: list[UsageRecord] = []
+    for each in ranges:
+        path = root / each.segment
+        if each.segment not in found:
+            raise DamageError(Damage(path, each.start, "the segment is gone"))
+        end = each.start
+        for _, after, item in segments.read(path, each.start):
+            if isinstance(item, UsageRecord):
+                records.append(item)
+            elif not isinstance(item, Announcement | Seal):
+                records.extend(item)
+            end = after
+            if end >= each.end:
+                break
+        if end != each.end:
+            reason = f"no frame ends at byte {each.end}, to which the segment was booked"
+            raise DamageError(Damage(path, end, reason))
+    return records

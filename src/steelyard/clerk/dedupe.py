@@ -1,0 +1,68 @@
+"""Dedupe: each call is booked once, however often its record is read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from steelyard.clerk.books import CallDigest, SetAside
+from steelyard.values.usage import UsageRecord
+
+DIGEST_BYTES = 8
+"""Enough to tell two contents under one id apart, but for one case in 2**64."""
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Sifted(NamedTuple):
+    """Records to book with their digests, how many were booked before, and the contradictions."""
+
+    records: Sequence[UsageRecord]
+    calls: list[CallDigest]
+    duplicates: int
+    conflicts: list[SetAside]
+
+
+def digest(record: UsageRecord) -> bytes:
+    """A hash of what a record says of its call.
+
+    The edition is left out: a trace that is imported again under newer documents says the same.
+    """
+    content = _encode(msgspec.structs.replace(record, edition=0))
+    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
+
+
+def sift(
+    records: Sequence[UsageRecord],
+    booked: Callable[[Collection[bytes]], Mapping[bytes, bytes]],
+) -> Sifted:
+    """Keep the first record of each call, and set aside what contradicts it.
+
+    ``booked`` tells the digests of those calls that are in the books.
+    """
+    digests = [digest(record) for record in records]
+    ids = [record.call_id for record in records]
+    known = dict(booked(ids))
+    if not known and len(set(ids)) == len(ids):
+        return Sifted(records, list(zip(ids, digests, strict=True)), 0, [])
+    fresh: list[UsageRecord] = []
+    calls: list[CallDigest] = []
+    conflicts: list[SetAside] = []
+    for record, call in zip(records, zip(ids, digests, strict=True), strict=True):
+        call_id, content = call
+        if call_id not in known:
+            known[call_id] = content
+            fresh.append(record)
+            calls.append(call)
+        elif known[call_id] != content:
+            conflicts.append(set_aside(record, "conflict"))
+    duplicates = len(records) - len(fresh) - len(conflicts)
+    return Sifted(fresh, calls, duplicates, conflicts)
+
+
+def set_aside(record: UsageRecord, reason: str) -> SetAside:
+    """A record that is kept for inspection."""
+    return SetAside(call_id=record.call_id, reason=reason, record=_encode(record))

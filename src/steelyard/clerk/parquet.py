@@ -1,0 +1,68 @@
+"""Line files: a batch's lines as Parquet, the same bytes whenever the same lines are written."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+ROW_GROUP_LINES_MAX = 1 << 20
+_NEXT_NAME = "next"
+
+
+class LineFile(msgspec.Struct, frozen=True):
+    """A line file's size and hash."""
+
+    size: int
+    sha256: bytes
+
+
+def path_of(folder: Path, batch: int) -> Path:
+    """Where the lines of a batch are."""
+    return folder / f"{batch:08d}.parquet"
+
+
+def encode(table: pa.Table) -> bytes:
+    """A table's bytes: nothing in them but the lines and the name of the library."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table,
+        sink,
+        row_group_size=ROW_GROUP_LINES_MAX,
+        version="2.6",
+        compression="zstd",
+        compression_level=1,
+        write_statistics=["period"],
+        write_page_checksum=True,
+    )
+    return sink.getvalue().to_pybytes()
+
+
+def write(folder: Path, batch: int, table: pa.Table) -> LineFile:
+    """Write a batch's lines; on return they are on the disk under their name.
+
+    A file of the same name, from a clerk that was killed before it booked the batch, is replaced.
+    """
+    data = encode(table)
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = folder / _NEXT_NAME
+    with unfinished.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.rename(path_of(folder, batch))
+    sync_folder(folder)
+    return LineFile(len(data), hashlib.sha256(data).digest())
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

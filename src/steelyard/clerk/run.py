@@ -1,0 +1,138 @@
+"""The clerk at work: until the journal is read, or for as long as it is not told to stop."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from steelyard.catalogue.documents import Edition
+from steelyard.clerk import book
+from steelyard.clerk.batch import Gathered, Journal
+from steelyard.clerk.books import Books, BooksMovedError
+from steelyard.ledger.chain import Batch
+from steelyard.metering import recovery
+from steelyard.metering.recovery import Recovery
+from steelyard.metering.segments import Damage
+from steelyard.values.clock import Clock
+
+ATTEMPTS_MAX = 5
+"""How often a batch is booked again when a closing came in between."""
+
+RECOVER_EVERY_POLLS = 20
+"""How often, while there is nothing to book, dead writers' calls are closed."""
+
+
+class ClerkTakenError(RuntimeError):
+    """Another clerk works on this studio."""
+
+    code = "clerk_taken"
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What was booked until the journal was read, and where it can't be read."""
+
+    batches: int = 0
+    calls: int = 0
+    unrated: int = 0
+    duplicates: int = 0
+    conflicts: int = 0
+    lines: int = 0
+    damages: tuple[Damage, ...] = ()
+
+    def and_(self, batch: Batch) -> Outcome:
+        """This, and one batch more."""
+        return Outcome(
+            batches=self.batches + 1,
+            calls=self.calls + batch.calls,
+            unrated=self.unrated + batch.unrated,
+            duplicates=self.duplicates + batch.duplicates,
+            conflicts=self.conflicts + batch.conflicts,
+            lines=self.lines + batch.lines,
+        )
+
+
+@contextmanager
+def claim(file: Path) -> Generator[None]:
+    """Be the one clerk of a studio for as long as this lasts.
+
+    Raises: ClerkTakenError.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        os.close(fd)
+        msg = "another clerk works on this studio; one is enough"
+        raise ClerkTakenError(msg) from exc
+    try:
+        yield
+    finally:
+        os.close(fd)
+
+
+class Clerk:
+    """Books a journal, a batch of about ``calls_max`` calls at a time."""
+
+    def __init__(
+        self, books: Books, journal: Path, lines: Path, clock: Clock, calls_max: int
+    ) -> None:
+        self._books = books
+        self._journal = Journal(journal)
+        self._lines = lines
+        self._clock = clock
+        self._calls_max = calls_max
+        self._cursors = books.cursors()
+        self._editions: dict[int, tuple[bytes, Edition]] = {}
+
+    def recover(self) -> Recovery:
+        """Close what killed writers left, so that each of their calls has a record."""
+        return recovery.recover(self._journal.root, self._clock)
+
+    def drain(self, booked: Callable[[Batch], None]) -> Outcome:
+        """Book until the journal is read; ``booked`` is told of each batch.
+
+        Raises: BooksMovedError when others keep booking; LedgerError.
+        """
+        outcome = Outcome()
+        while (gathered := self._journal.gather(self._cursors, self._calls_max)).records:
+            batch = self._book(gathered)
+            self._cursors |= {each.segment: each.end for each in gathered.ranges}
+            outcome = outcome.and_(batch)
+            booked(batch)
+        return msgspec.structs.replace(outcome, damages=tuple(self._journal.damages.values()))
+
+    def run(self, booked: Callable[[Batch], None], pause: Callable[[], bool]) -> None:
+        """Go on booking; ``pause`` waits for the next look, and says True to stop.
+
+        Raises: as ``drain`` does.
+        """
+        polls = 0
+        while True:
+            if polls % RECOVER_EVERY_POLLS == 0:
+                self.recover()
+            self.drain(booked)
+            polls += 1
+            if pause():
+                return
+
+    def _book(self, gathered: Gathered) -> Batch:
+        self._learn(gathered)
+        for attempt in range(1, ATTEMPTS_MAX + 1):
+            try:
+                return book.book(self._books, self._editions, self._lines, gathered)
+            except BooksMovedError:
+                if attempt == ATTEMPTS_MAX:
+                    raise
+        msg = "the last attempt returns or raises"
+        raise AssertionError(msg)
+
+    def _learn(self, gathered: Gathered) -> None:
+        named = {record.edition for record in gathered.records} - self._editions.keys()
+        if named:
+            self._editions |= self._books.editions(named)
