@@ -178,10 +178,10 @@ def _declared(
     main: Sheet, book_sheets: Sequence[Sheet], contract_sheets: Sequence[Sheet]
 ) -> dict[Kind, frozenset[str]]:
     def ids(name: str) -> frozenset[str]:
-        return frozenset(str(row.get("id")) for row in main.rows(name))
+        return frozenset(str(row["id"]) for row in main.rows(name) if "id" in row)
 
     def heads(sheets: Sequence[Sheet]) -> frozenset[str]:
-        return frozenset(str(sheet.table.get("id")) for sheet in sheets)
+        return frozenset(str(sheet.table["id"]) for sheet in sheets if "id" in sheet.table)
 
     return {
         "customer": ids("customer"),
