@@ -40,7 +40,7 @@ COMPONENTS = ("model", "compute", "storage", "network", "scheduling")
 PRICED_PER: dict[str, tuple[int, str]] = {
     "token": (10**6, "1M tokens"),
     "byte": (10**6, "1M bytes"),
-    "byte-hour": (10**6, "1M byte-hours"),
+    "byte-hour": (10**6, "1M byte-h"),
     "millisecond": (1000, "1,000 ms"),
 }
 """For how many of a unit a price is printed, and what to call them; else for one."""
