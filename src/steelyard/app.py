@@ -3,10 +3,40 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from steelyard import studio
 from steelyard.studio import Studio
+from steelyard.values.clock import Clock
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from steelyard.clerk.run import Clerk, Outcome
+    from steelyard.ledger.chain import Batch
+    from steelyard.store.books import Books
+    from steelyard.store.closings import Closings
+    from steelyard.store.keys import Keys
+
+DATABASE_VARIABLE = "STEELYARD_DATABASE"
+"""The environment variable with the URL of a PostgreSQL database, should the books be in one."""
+
+_LOOK_S = 0.2
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    def wall_us(self) -> int:
+        """Microseconds since 1970-01-01 UTC."""
+        return time.time_ns() // 1000
+
+    def monotonic_us(self) -> int:
+        """Microseconds since the machine started."""
+        return time.monotonic_ns() // 1000
 
 
 def load_studio(folder: Path, *, serving: bool = False) -> Studio:
@@ -15,3 +45,80 @@ def load_studio(folder: Path, *, serving: bool = False) -> Studio:
     Raises: StudioFaults.
     """
     return studio.load(folder, os.environ if serving else None)
+
+
+def open_database(opened: Studio) -> sa.Engine:
+    """Open the database of a studio: ``steelyard.db`` in its folder, or the environment's.
+
+    Raises: SchemaError; sqlalchemy.exc.OperationalError when it can't be reached.
+    """
+    from steelyard.store import engines
+
+    url = os.environ.get(DATABASE_VARIABLE) or engines.sqlite_url(opened.root / "steelyard.db")
+    return engines.open_engine(url)
+
+
+def open_keys(engine: sa.Engine) -> Keys:
+    """Open the issued keys."""
+    from steelyard.store.keys import Keys
+
+    return Keys(engine)
+
+
+def open_books(engine: sa.Engine) -> Books:
+    """Open the books."""
+    from steelyard.store.books import Books
+
+    return Books(engine)
+
+
+def open_closings(opened: Studio, engine: sa.Engine) -> Closings:
+    """Open the closings, and the sums of the lines that they are drawn up from."""
+    from steelyard.store.closings import Closings
+
+    return Closings(engine, opened.root / "lines")
+
+
+def record_edition(opened: Studio, engine: sa.Engine, clock: Clock) -> int:
+    """Record the studio's documents as they stand; the number by which records name them."""
+    from steelyard.store import editions
+
+    return editions.record_edition(engine, opened.edition, clock.wall_us())
+
+
+def open_clerk(opened: Studio, engine: sa.Engine, clock: Clock) -> Clerk:
+    """Open the clerk; it is for whoever has claimed ``clerk_lock``."""
+    from steelyard.clerk.run import Clerk
+
+    return Clerk(
+        open_books(engine),
+        opened.root / "journal",
+        opened.root / "lines",
+        clock,
+        opened.settings.clerk.batch_calls_max,
+    )
+
+
+def clerk_lock(opened: Studio) -> Path:
+    """The file that the one clerk of a studio has locked."""
+    return opened.root / "run" / "clerk.lock"
+
+
+def book_journal(
+    opened: Studio, engine: sa.Engine, clock: Clock, booked: Callable[[Batch], None]
+) -> Outcome | None:
+    """Book what is in the journal; None when a clerk that was running has done it.
+
+    Raises: ClerkTakenError when that clerk does not get on; BooksMovedError; LedgerError.
+    """
+    from steelyard.clerk import run
+
+    try:
+        with run.claim(clerk_lock(opened)):
+            clerk = open_clerk(opened, engine, clock)
+            clerk.recover()
+            return clerk.drain(booked)
+    except run.ClerkTakenError:
+        journal = opened.root / "journal"
+        run.wait_for_clerk(open_books(engine), journal, lambda: time.sleep(_LOOK_S))
+        return None

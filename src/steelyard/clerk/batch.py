@@ -60,6 +60,15 @@ class Journal:
                 ranges.append(Range(segment.name, start, end))
         return Gathered(tuple(ranges), records)
 
+    def frontier(self, cursors: Mapping[str, int]) -> dict[str, int]:
+        """Where the last records after the cursors end, in each segment that has some."""
+        found: dict[str, int] = {}
+        for segment in segments.segments(self.root):
+            for after, item in self._frames(segment, cursors.get(segment.name, 0)):
+                if not isinstance(item, Announcement | Seal):
+                    found[segment.name] = after
+        return found
+
     def _frames(self, segment: Segment, start: int) -> Iterator[tuple[int, Item]]:
         try:
             for _, after, item in segments.read(segment.path, start):

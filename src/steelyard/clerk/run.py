@@ -26,6 +26,9 @@ ATTEMPTS_MAX = 5
 RECOVER_EVERY_POLLS = 20
 """How often, while there is nothing to book, dead writers' calls are closed."""
 
+PATIENCE_PAUSES = 300
+"""How many pauses in a row a clerk elsewhere may book nothing before nobody waits for it."""
+
 
 class ClerkTakenError(RuntimeError):
     """Another clerk works on this studio."""
@@ -45,7 +48,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     damages: tuple[Damage, ...] = ()
 
     def and_(self, batch: Batch) -> Outcome:
-        """This, and one batch more."""
+        """With one batch more."""
         return Outcome(
             batches=self.batches + 1,
             calls=self.calls + batch.calls,
@@ -94,8 +97,12 @@ class Clerk:
         """Close what killed writers left, so that each of their calls has a record."""
         return recovery.recover(self._journal.root, self._clock)
 
-    def drain(self, booked: Callable[[Batch], None]) -> Outcome:
+    def drain(
+        self, booked: Callable[[Batch], None], stopping: Callable[[], bool] = lambda: False
+    ) -> Outcome:
         """Book until the journal is read; ``booked`` is told of each batch.
+
+        When ``stopping``, the batch at hand is the last.
 
         Raises: BooksMovedError when others keep booking; LedgerError.
         """
@@ -105,21 +112,28 @@ class Clerk:
             self._cursors |= {each.segment: each.end for each in gathered.ranges}
             outcome = outcome.and_(batch)
             booked(batch)
+            if stopping():
+                break
         return msgspec.structs.replace(outcome, damages=tuple(self._journal.damages.values()))
 
-    def run(self, booked: Callable[[Batch], None], pause: Callable[[], bool]) -> None:
-        """Go on booking; ``pause`` waits for the next look, and says True to stop.
+    def run(
+        self,
+        told: Callable[[Recovery | Outcome], None],
+        stopping: Callable[[], bool],
+        pause: Callable[[], None],
+    ) -> None:
+        """Go on booking until ``stopping``; ``pause`` waits for the next look.
 
+        ``told`` hears what each recovery and each look at the journal found.
         Raises: as ``drain`` does.
         """
         polls = 0
-        while True:
+        while not stopping():
             if polls % RECOVER_EVERY_POLLS == 0:
-                self.recover()
-            self.drain(booked)
+                told(self.recover())
+            told(self.drain(lambda _: None, stopping))
             polls += 1
-            if pause():
-                return
+            pause()
 
     def _book(self, gathered: Gathered) -> Batch:
         self._learn(gathered)
@@ -136,3 +150,20 @@ class Clerk:
         named = {record.edition for record in gathered.records} - self._editions.keys()
         if named:
             self._editions |= self._books.editions(named)
+
+
+def wait_for_clerk(books: Books, journal: Path, pause: Callable[[], None]) -> None:
+    """Wait until the clerk that runs elsewhere has booked what is in the journal now.
+
+    Raises: ClerkTakenError when it books nothing for ``PATIENCE_PAUSES`` pauses.
+    """
+    cursors = books.cursors()
+    wanted = Journal(journal).frontier(cursors)
+    patience = PATIENCE_PAUSES
+    while any(cursors.get(segment, 0) < end for segment, end in wanted.items()):
+        if not patience:
+            msg = "the clerk that works on this studio does not get on; see what it says"
+            raise ClerkTakenError(msg)
+        pause()
+        before, cursors = cursors, books.cursors()
+        patience = PATIENCE_PAUSES if cursors != before else patience - 1

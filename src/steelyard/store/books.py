@@ -147,6 +147,18 @@ def book_transfers(connection: sa.Connection, moved: Sequence[Transfer]) -> None
     connection.execute(sa.insert(tables.balances), [_row(*item) for item in after.items()])
 
 
+def transfers_of(
+    connection: sa.Connection, batch: int, first: int = 1, last: int | None = None
+) -> tuple[Transfer, ...]:
+    """The transfers of a batch from one sequence to another, in order."""
+    columns = tables.transfers.c
+    query = sa.select(tables.transfers).where(columns.batch == batch, columns.sequence >= first)
+    if last is not None:
+        query = query.where(columns.sequence <= last)
+    rows = connection.execute(query.order_by(columns.sequence)).mappings()
+    return tuple(Transfer(**row) for row in rows)
+
+
 def balances_of(
     connection: sa.Connection, accounts: Collection[str] | None = None
 ) -> dict[Account, Balance]:

@@ -36,7 +36,7 @@ class Keys:
         """Every key ever issued, oldest first."""
         with reading(self._engine) as connection:
             rows = connection.execute(sa.select(keys).order_by(keys.c.created_us, keys.c.id))
-            return tuple(_key(row) for row in rows)
+            return tuple(_key(row) for row in rows.mappings())
 
     def revoke(self, key_id: str, at_us: int) -> bool:
         """Revoke a key from ``at_us`` on; the first time counts. False: there is no such key."""
@@ -50,7 +50,7 @@ class Keys:
             return bool(known)
 
 
-def _key(row: sa.Row[Any]) -> Key:
-    values: dict[str, Any] = row._asdict()
+def _key(row: sa.RowMapping) -> Key:
+    values: dict[str, Any] = {**row}
     models: list[str] = msgspec.json.decode(values.pop("models"))
     return Key(models=tuple(models), **values)

@@ -193,6 +193,7 @@ document_files = sa.Table(
     METADATA,
     _word("path", key=True),
     _word("number"),
+    _whole("place"),
     _word("sha256"),
     _blob("content"),
 )

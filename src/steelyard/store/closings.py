@@ -1,0 +1,202 @@
+"""Closings: the sums they are drawn up from, and their documents and transfers once recorded."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from steelyard.clerk import parquet
+from steelyard.clerk.books import BooksMovedError
+from steelyard.clerk.closing import Closing, Document
+from steelyard.clerk.printing import DocumentFile
+from steelyard.ledger import balances as ledger
+from steelyard.ledger import chain
+from steelyard.rating.lines import LineSum
+from steelyard.store import tables
+from steelyard.store.books import book_transfers, head, transfers_of
+from steelyard.store.engines import reading, writing
+from steelyard.store.lines import line_sums
+
+
+class Closings:
+    """The closings in a database, over the line files in a folder."""
+
+    def __init__(self, engine: sa.Engine, lines: Path) -> None:
+        self._engine = engine
+        self._lines = lines
+
+    def line_sums(self, period: str | None = None) -> Sequence[LineSum]:
+        """The sums of a period's lines, or of all.
+
+        Raises: LinesError.
+        """
+        table = tables.batch_periods.c
+        with reading(self._engine) as connection:
+            query = sa.select(table.batch).distinct().order_by(table.batch)
+            if period is not None:
+                query = query.where(table.period == period)
+            files = [parquet.path_of(self._lines, batch) for batch in connection.scalars(query)]
+        return line_sums(files, period)
+
+    def open_periods(self) -> Sequence[str]:
+        """The periods with booked lines that are not closed, oldest first."""
+        period = tables.batch_periods.c.period
+        closed = sa.select(tables.closings.c.period)
+        with reading(self._engine) as connection:
+            query = sa.select(period).distinct().where(period.not_in(closed)).order_by(period)
+            return connection.scalars(query).all()
+
+    def next_position(self) -> tuple[int, int]:
+        """The last booked batch, and the first free sequence of a transfer in it."""
+        with reading(self._engine) as connection:
+            batch = head(connection).batch
+            return batch, _last_sequence(connection, batch) + 1
+
+    def closing(self, period: str) -> Closing | None:
+        """The closing of a period, with its documents' content; None while it is open."""
+        table = tables.closings
+        with reading(self._engine) as connection:
+            found = connection.execute(sa.select(table).where(table.c.period == period)).first()
+            return None if found is None else _closing(connection, found)
+
+    def record_closing(self, closing: Closing) -> None:
+        """Record a closing in one transaction.
+
+        Raises: BooksMovedError when its batch is not the last any more, or the period was closed
+        meanwhile; LedgerError when it leaves something of the period unbilled or without statement.
+        """
+        with writing(self._engine) as connection:
+            found = head(connection)
+            last = _last_sequence(connection, found.batch)
+            table = tables.closings
+            closed = sa.select(sa.exists().where(table.c.period == closing.period))
+            moved = closing.transfers
+            here = [(found.batch, last + place) for place in range(1, len(moved) + 1)]
+            if (
+                connection.scalar(closed)
+                or closing.batch != found.batch
+                or [(each.batch, each.sequence) for each in moved] != here
+            ):
+                msg = f"the books moved on while {closing.period} was being closed"
+                raise BooksMovedError(msg)
+            book_transfers(connection, moved)
+            _check_settled(connection, closing.period)
+            _insert_documents(connection, closing)
+            number = connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
+            row = {
+                "number": number + 1,
+                "period": closing.period,
+                "batch": closing.batch,
+                "edition": closing.edition,
+                "closed_at_us": closing.closed_at_us,
+                "early": closing.early,
+                "first_sequence": last + 1,
+                "last_sequence": last + len(moved),
+                "hash": chain.closing_hash(found.hash, entry(closing), moved),
+            }
+            connection.execute(sa.insert(table), row)
+
+
+def entry(closing: Closing) -> chain.Closing:
+    """What the chain covers of a closing: everything but the documents' content, by its hash."""
+    return chain.Closing(
+        period=closing.period,
+        batch=closing.batch,
+        edition=closing.edition,
+        closed_at_us=closing.closed_at_us,
+        early=closing.early,
+        documents=tuple(
+            chain.Document(
+                number=each.number,
+                kind=each.kind,
+                party=each.party,
+                contract=each.contract,
+                currency=each.currency,
+                exact_pico=each.exact_pico,
+                paid_pico=each.paid_pico,
+                files=tuple((file.path, file.sha256) for file in each.files),
+            )
+            for each in closing.documents
+        ),
+    )
+
+
+def _last_sequence(connection: sa.Connection, batch: int) -> int:
+    table = tables.transfers.c
+    query = sa.select(sa.func.max(table.sequence)).where(table.batch == batch)
+    return connection.scalar(query) or 0
+
+
+def _check_settled(connection: sa.Connection, period: str) -> None:
+    table = tables.balances
+    query = sa.select(table).where(table.c.period == period).order_by(table.c.account)
+    for row in connection.execute(query):
+        kind, *_, last = row.account.split("/")
+        settled = last == "unbilled" if kind == "customer" else last != "payable"
+        if settled and row.debit_pico != row.credit_pico:
+            msg = (
+                f"closing {period} leaves {row.account} at {row.debit_pico - row.credit_pico} "
+                f"pico-units of {row.currency}"
+            )
+            raise ledger.LedgerError(msg)
+
+
+def _insert_documents(connection: sa.Connection, closing: Closing) -> None:
+    if not closing.documents:
+        return
+    columns = tables.documents.c.keys()
+    rows = [
+        {"period": closing.period, "place": place} | msgspec.structs.asdict(each)
+        for place, each in enumerate(closing.documents, start=1)
+    ]
+    connection.execute(
+        sa.insert(tables.documents), [{name: row[name] for name in columns} for row in rows]
+    )
+    files = [
+        {"number": each.number, "place": place} | msgspec.structs.asdict(file)
+        for each in closing.documents
+        for place, file in enumerate(each.files, start=1)
+    ]
+    connection.execute(sa.insert(tables.document_files), files)
+
+
+def _closing(connection: sa.Connection, found: sa.Row[Any]) -> Closing:
+    moved = transfers_of(connection, found.batch, found.first_sequence, found.last_sequence)
+    return Closing(
+        period=found.period,
+        batch=found.batch,
+        edition=found.edition,
+        closed_at_us=found.closed_at_us,
+        early=found.early,
+        documents=tuple(_documents(connection, found.period)),
+        transfers=moved,
+    )
+
+
+def _documents(connection: sa.Connection, period: str) -> Iterator[Document]:
+    document, file = tables.documents, tables.document_files
+    files: defaultdict[str, list[DocumentFile]] = defaultdict(list)
+    ours = sa.select(document.c.number).where(document.c.period == period)
+    query = sa.select(file).where(file.c.number.in_(ours)).order_by(file.c.place)
+    for row in connection.execute(query):
+        files[row.number].append(
+            DocumentFile(path=row.path, sha256=row.sha256, content=row.content)
+        )
+    query = sa.select(document).where(document.c.period == period).order_by(document.c.place)
+    for row in connection.execute(query):
+        yield Document(
+            number=row.number,
+            kind=row.kind,
+            party=row.party,
+            contract=row.contract,
+            currency=row.currency,
+            exact_pico=row.exact_pico,
+            paid_pico=row.paid_pico,
+            remainder_pico=row.exact_pico - row.paid_pico,
+            files=tuple(files[row.number]),
+        )
