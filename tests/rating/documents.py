@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+
+import msgspec
 
 from steelyard.catalogue.documents import (
     Boundary,
@@ -18,7 +21,10 @@ from steelyard.catalogue.documents import (
     Terms,
     Tier,
 )
+from steelyard.rating import columnar, scalar
+from steelyard.rating.lines import SCHEMA, Line, Unrated
 from steelyard.values import money, periods
+from steelyard.values.periods import Month
 from steelyard.values.usage import UsageRecord
 
 
@@ -124,3 +130,17 @@ def call(
         sources={},
         produced=produced,
     )
+
+
+def rate(
+    records: Sequence[UsageRecord], editions: Mapping[int, Edition], first_open: Month | None = None
+) -> tuple[list[Line], list[Unrated]]:
+    """Rate by the specification, and see that the columns say the same."""
+    lines, unrated = scalar.rate(records, editions, first_open)
+    rated = columnar.rate(columnar.columns(records), editions, first_open)
+    assert rated.table.schema.equals(SCHEMA)
+    rated.table.validate(full=True)
+    assert rated.table.to_pylist() == [msgspec.structs.asdict(line) for line in lines]
+    assert rated.unrated == unrated
+    assert all(line.units * line.price_pico == line.amount_pico for line in lines)
+    return lines, unrated
