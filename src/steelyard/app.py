@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from steelyard.clerk.run import Clerk, Outcome
+    from steelyard.dispatch.snapshot import Snapshot
     from steelyard.ledger.chain import Batch
     from steelyard.store.books import Books
     from steelyard.store.closings import Closings
@@ -122,3 +123,25 @@ def book_journal(
         journal = opened.root / "journal"
         run.wait_for_clerk(open_books(engine), journal, lambda: time.sleep(_LOOK_S))
         return None
+
+
+def engine_socket(opened: Studio, deployment: str) -> Path:
+    """The private socket on which a deployment's engine serves."""
+    return opened.root / "run" / f"{deployment}.sock"
+
+
+def take_snapshot(opened: Studio, clock: Clock) -> Snapshot:
+    """Record the studio's documents, and take what a worker serves by.
+
+    Of two keys with one secret, the one that the studio's file declares holds.
+    Raises: SchemaError; sqlalchemy.exc.OperationalError when the database can't be reached.
+    """
+    from steelyard.dispatch import snapshot
+
+    engine = open_database(opened)
+    try:
+        number = record_edition(opened, engine, clock)
+        issued = open_keys(engine).all()
+    finally:
+        engine.dispose()
+    return snapshot.take(number, opened.edition, (*opened.keys, *issued))

@@ -1,0 +1,221 @@
+"""Attempts: one call at one upstream, from its request to how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Literal
+
+from steelyard.dispatch import refusals
+from steelyard.dispatch.calls import Caller, CallerGoneError
+from steelyard.dispatch.desk import Desk
+from steelyard.dispatch.hangup import Hangup
+from steelyard.dispatch.records import Attempt, End
+from steelyard.dispatch.refusals import Code, Refusal
+from steelyard.metering.answers import Reading, read_body
+from steelyard.metering.streams import StreamWeigher
+from steelyard.metering.weigh import weigh
+from steelyard.upstream import openai
+from steelyard.upstream.transport import Kind, Reply, Request, UpstreamError, read_whole
+from steelyard.values.usage import Outcome
+
+HTTP_OK = 200
+DONE = b"data: [DONE]\n\n"
+ERROR_BYTES_MAX = 64 << 10
+"""How much of an upstream's error is read."""
+
+_EVENT_BEGINNINGS = (b"data:", b":", b"event:", b"id:", b"retry:")
+
+
+class Flight:
+    """An attempt under way, and what of it has reached the caller."""
+
+    def __init__(self, desk: Desk, caller: Caller, attempt: Attempt) -> None:
+        self._desk = desk
+        self._caller = caller
+        self._attempt = attempt
+        self._weigher = StreamWeigher(include_usage=attempt.ask.include_usage)
+        self._time = asyncio.timeout(desk.limits.total_s)
+        self._cut_as: Literal["cancelled", "interrupted"] | None = None
+        self._gone = False
+        self._begun = False
+        self._sent_bytes = 0
+        self._held = b""
+        self._first_token_us: int | None = None
+        self._opened_us = desk.clock.monotonic_us()
+        self._told_ms: int | None = None
+
+    async def fly(self) -> End:
+        """Make the attempt, and tell how it ended; everything but a bug of ours is an end."""
+        self._desk.cuts.add(self._interrupt)
+        hangup = Hangup(self._caller, self._hang_up)
+        try:
+            async with self._time:
+                return await self._ask_upstream()
+        except UpstreamError as exc:
+            return self._fail(refusals.upstream_failed(exc.kind), paid=exc.kind in _PAID)
+        except CallerGoneError:
+            return self._cut_off("cancelled")
+        except TimeoutError:
+            if self._cut_as is not None:
+                return self._cut_off(self._cut_as)
+            return self._fail(refusals.upstream_failed(Kind.TIMEOUT), paid=True)
+        finally:
+            hangup.end()
+            self._desk.cuts.discard(self._interrupt)
+
+    async def _ask_upstream(self) -> End:
+        ask, deployment = self._attempt.ask, self._attempt.deployment
+        model = deployment.upstream_model or ask.model
+        body = openai.encode(ask.fields, model, streamed=ask.streamed)
+        transport = self._desk.transports[deployment.id]
+        reply = await transport.open(Request(openai.PATHS[ask.kind], body))
+        try:
+            if reply.status != HTTP_OK:
+                return self._fail(await _refused(reply), paid=False)
+            if ask.streamed:
+                return await self._relay(reply)
+            return self._answer(await read_whole(reply))
+        finally:
+            reply.close()
+
+    def _answer(self, body: bytes) -> End:
+        """End with a whole answer."""
+        self._note_compute(body)
+        reading = read_body(body)
+        if reading.error is not None:
+            return self._fail(refusals.upstream_refused(HTTP_OK, openai.fault(body)), paid=False)
+        if not reading.finished:
+            return self._fail(refusals.not_understood(), paid=False)
+        return self._end("completed", reading, body=body)
+
+    async def _relay(self, reply: Reply) -> End:
+        """Hand a stream on as it comes, but for its last event, which waits for the record."""
+        if not reply.header("content-type").startswith("text/event-stream"):
+            return self._fail(refusals.not_understood(), paid=False)
+        weigher = self._weigher
+        more = True
+        while more:
+            data = await reply.read()
+            more = bool(data)
+            self._note_compute(data)
+            out = self._held + (weigher.feed(data) if more else weigher.finish())
+            self._held = b""
+            if not out or self._gone:
+                continue
+            if not self._begun:
+                if not out.startswith(_EVENT_BEGINNINGS):
+                    return self._fail(refusals.not_understood(), paid=False)
+                error = weigher.reading().error if b'"error"' in out else None
+                if error is not None:
+                    told = openai.fault(error)
+                    return self._fail(refusals.upstream_refused(HTTP_OK, told), paid=False)
+            if b"[DONE]" in out:
+                last = out.rfind(b"data:")
+                out, self._held = out[:last], out[last:]
+            if out:
+                await self._send(out)
+        return self._end_stream()
+
+    def _end_stream(self) -> End:
+        reading = self._weigher.reading()
+        if reading.error is not None:
+            # The caller has the upstream's own words; there is nothing to add to them.
+            return self._end("failed", reading, body=self._held, error=Code.UPSTREAM_ERROR)
+        if reading.finished:
+            body = self._held if reading.done else self._held + DONE
+            return self._end("cancelled" if self._gone else "completed", reading, body=body)
+        if self._begun:
+            return self._fail(refusals.upstream_failed(Kind.BROKEN), paid=True)
+        return self._fail(refusals.not_understood(), paid=False)
+
+    async def _send(self, out: bytes) -> None:
+        """Hand on a part. Raises: CallerGoneError, when the policy is to cancel."""
+        if not self._begun:
+            self._begun = True
+            arrived_us = self._attempt.arrival.started_us
+            self._first_token_us = self._desk.clock.monotonic_us() - arrived_us
+            self._caller.begin()
+        try:
+            await self._caller.send(out)
+        except CallerGoneError:
+            self._gone = True
+            self._weigher.hang_up(lost_last=True)
+            if self._desk.limits.on_hangup == "cancel":
+                raise
+        else:
+            self._sent_bytes += len(out)
+
+    def _hang_up(self) -> None:
+        """The caller is gone, as its watcher says."""
+        if self._gone:
+            return
+        self._gone = True
+        self._weigher.hang_up(lost_last=False)
+        if self._desk.limits.on_hangup == "cancel":
+            self._cut("cancelled")
+
+    def _interrupt(self) -> None:
+        """The worker stops, and can't wait any longer."""
+        self._cut("interrupted")
+
+    def _cut(self, outcome: Literal["cancelled", "interrupted"]) -> None:
+        if self._cut_as is None and not self._time.expired():
+            self._cut_as = outcome
+            self._time.reschedule(0)
+
+    def _cut_off(self, outcome: Literal["cancelled", "interrupted"]) -> End:
+        refusal = refusals.interrupted() if outcome == "interrupted" else None
+        return self._end(outcome, self._weigher.reading(), refusal)
+
+    def _fail(self, refusal: Refusal, *, paid: bool) -> End:
+        """End without the whole answer; ``paid``: the upstream is likely to charge for it."""
+        outcome: Outcome = "cancelled" if self._gone else "failed"
+        return self._end(outcome, self._weigher.reading(), refusal, paid=paid)
+
+    def _end(
+        self,
+        outcome: Outcome,
+        reading: Reading,
+        refusal: Refusal | None = None,
+        *,
+        body: bytes = b"",
+        error: Code | None = None,
+        paid: bool = True,
+    ) -> End:
+        """What is charged is what was delivered; nothing for what we broke ourselves."""
+        weighed = weigh(reading, self._attempt.ask.fields)
+        charged = outcome == "completed" or (reading.chunks > 0 and outcome != "interrupted")
+        made = weighed.produced or weighed.meters
+        produced = weighed.produced if charged else made if paid else {}
+        wall_us = self._desk.clock.monotonic_us() - self._opened_us
+        return End(
+            outcome=outcome,
+            meters=weighed.meters if charged else {},
+            produced=produced,
+            sources=weighed.sources,
+            refusal=refusal,
+            error=refusal.code if refusal is not None else error,
+            begun=self._begun,
+            body=body,
+            sent_bytes=self._sent_bytes,
+            first_token_us=self._first_token_us,
+            compute_ms=-(-wall_us // 1000) if self._told_ms is None else self._told_ms,
+            compute_source="measured" if self._told_ms is None else "upstream",
+            upstream_id=reading.upstream_id,
+        )
+
+    def _note_compute(self, data: bytes) -> None:
+        if b'"timings"' in data:
+            self._told_ms = openai.compute_ms(data)
+
+
+_PAID = frozenset({Kind.TIMEOUT, Kind.BROKEN, Kind.TOO_LARGE})
+"""What breaks after the upstream has begun to work."""
+
+
+async def _refused(reply: Reply) -> Refusal:
+    """What an upstream's error says, its beginning read."""
+    body = b""
+    while len(body) < ERROR_BYTES_MAX and (part := await reply.read()):
+        body += part
+    return refusals.upstream_refused(reply.status, openai.fault(body), reply.header("retry-after"))

@@ -1,0 +1,75 @@
+"""Calls: what the edge knows of one, and what dispatch needs of whoever made it."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import msgspec
+from msgspec import Raw
+
+from steelyard.dispatch.refusals import Refusal
+
+
+class Arrival(msgspec.Struct, frozen=True):
+    """A request's beginning. Unit: ``at_us`` µs since 1970 UTC; ``started_us`` monotonic µs."""
+
+    call_id: bytes
+    at_us: int
+    started_us: int
+    secret: str | None
+
+
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked of a model. ``fields`` is the body, each value as the caller wrote it."""
+
+    kind: Literal["chat", "embeddings"]
+    model: str
+    fields: dict[str, Raw]
+    ingress_bytes: int
+    streamed: bool = False
+    include_usage: bool = False
+    output_tokens_max: int | None = None
+    user: str | None = None
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A whole answer, recorded already."""
+
+    body: bytes
+
+
+class CallerGoneError(Exception):
+    """The caller hung up."""
+
+
+class Caller(Protocol):
+    """Whoever made the call, at the other end of a connection."""
+
+    @property
+    def arrival(self) -> Arrival:
+        """When and with what the call began."""
+        ...
+
+    async def ask(self) -> Ask | Refusal:
+        """Read what is asked. Raises: CallerGoneError."""
+        ...
+
+    def begin(self) -> None:
+        """Send the head of a stream."""
+        ...
+
+    async def send(self, data: bytes) -> None:
+        """Send a part of a stream. Raises: CallerGoneError."""
+        ...
+
+    async def fail(self, refusal: Refusal) -> None:
+        """Say in a stream why there is no more of it. Raises: CallerGoneError."""
+        ...
+
+    def status_of(self, refusal: Refusal) -> int:
+        """The status with which a refusal is answered."""
+        ...
+
+    async def gone(self) -> None:
+        """Return when the caller hangs up."""
+        ...

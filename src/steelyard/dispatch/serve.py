@@ -1,0 +1,102 @@
+"""Serve: the one control flow of a call."""
+
+from __future__ import annotations
+
+from steelyard.dispatch import records, refusals
+from steelyard.dispatch.attempts import HTTP_OK, Flight
+from steelyard.dispatch.calls import Answer, Arrival, Caller, CallerGoneError
+from steelyard.dispatch.desk import Desk
+from steelyard.dispatch.records import Attempt, End
+from steelyard.dispatch.refusals import Refusal
+from steelyard.dispatch.snapshot import Snapshot, choose
+from steelyard.governance import keys
+from steelyard.governance.keys import Key
+from steelyard.metering.journal import JournalError, JournalFullError
+from steelyard.values.usage import UsageRecord
+
+
+async def serve(desk: Desk, caller: Caller) -> Answer | Refusal | None:
+    """Serve one call: a whole answer, a refusal, or None for a stream that was sent.
+
+    Refuses, in this order: the key, a place, the body, the model, room in the journal, the
+    upstream. Raises: CallerGoneError.
+    """
+    key = authenticate(desk.snapshot, caller.arrival)
+    if isinstance(key, Refusal):
+        return key
+    if desk.draining or desk.in_flight >= desk.limits.concurrency_max:
+        return refusals.overloaded()
+    desk.enter()
+    try:
+        return await _admitted(desk, caller, key)
+    finally:
+        desk.leave()
+
+
+async def _admitted(desk: Desk, caller: Caller, key: Key) -> Answer | Refusal | None:
+    arrival, snapshot = caller.arrival, desk.snapshot
+    ask = await caller.ask()
+    if isinstance(ask, Refusal):
+        return ask
+    deployment = choose(snapshot, key, ask.model, arrival.at_us)
+    if deployment is None:
+        return refusals.model_not_found(ask.model)
+    attempt = Attempt(
+        arrival=arrival, key=key, ask=ask, deployment=deployment, edition=snapshot.edition
+    )
+    try:
+        desk.journal.announce(records.announcement(attempt))
+    except JournalFullError:
+        return refusals.journal_full()
+    except JournalError:
+        desk.failed.set()
+        return refusals.journal_failed()
+    end = await Flight(desk, caller, attempt).fly()
+    status = _status(caller, end)
+    refusal = end.refusal
+    if not await _recorded(desk, records.record(attempt, end, status, _taken_us(desk, arrival))):
+        refusal = refusals.journal_failed()
+    if end.begun or (ask.streamed and refusal is None and end.outcome == "completed"):
+        await _finish(caller, end, refusal)
+        return None
+    if end.outcome == "cancelled":
+        raise CallerGoneError
+    return refusal or Answer(end.body)
+
+
+def authenticate(snapshot: Snapshot, arrival: Arrival) -> Key | Refusal:
+    """Whose call it is. Refuses: invalid_api_key."""
+    found = keys.recognise(snapshot.keys, arrival.secret, arrival.at_us)
+    return refusals.key_refused(found) if isinstance(found, keys.Refusal) else found
+
+
+async def _finish(caller: Caller, end: End, refusal: Refusal | None) -> None:
+    """Send what was held back of a stream, or why there is no more of it."""
+    if not end.begun:
+        caller.begin()
+    if refusal is not None:
+        await caller.fail(refusal)
+    elif end.body:
+        await caller.send(end.body)
+
+
+def _status(caller: Caller, end: End) -> int | None:
+    """The status that the caller sees; None when it is gone before there is one."""
+    if end.begun or end.outcome == "completed":
+        return HTTP_OK
+    return None if end.refusal is None else caller.status_of(end.refusal)
+
+
+def _taken_us(desk: Desk, arrival: Arrival) -> int:
+    return desk.clock.monotonic_us() - arrival.started_us
+
+
+async def _recorded(desk: Desk, record: UsageRecord) -> bool:
+    """Whether a record is where it was promised to be."""
+    try:
+        desk.journal.record(record)
+        await desk.journal.settled()
+    except JournalError:
+        desk.failed.set()
+        return False
+    return True

@@ -1,0 +1,71 @@
+"""The snapshot: all that a worker knows of keys, contracts and deployments, swapped whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from steelyard.catalogue import offers
+from steelyard.catalogue.documents import Deployment, Edition, Model
+from steelyard.catalogue.offers import Offer
+from steelyard.governance import keys
+from steelyard.governance.keys import Key
+
+
+class Place(msgspec.Struct, frozen=True):
+    """A deployment as one contract buys it: its offers, oldest first."""
+
+    deployment: Deployment
+    offers: tuple[Offer, ...]
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """What is in force in a worker. ``keys`` is by the hex SHA-256 of the secret.
+
+    ``places`` lists, for a contract and a model, the deployments that it may use, first choice
+    first.
+    """
+
+    edition: int
+    keys: dict[str, Key]
+    models: dict[str, Model]
+    places: dict[tuple[str, str], tuple[Place, ...]]
+
+
+def take(number: int, edition: Edition, known: Iterable[Key]) -> Snapshot:
+    """The snapshot of an edition and the keys that call under its contracts."""
+    by_digest = keys.by_digest(known)
+    served: dict[str, list[Deployment]] = {}
+    for deployment in edition.deployments:
+        served.setdefault(deployment.model, []).append(deployment)
+    places = {
+        (contract, model): tuple(
+            Place(each, offers.timeline(edition, contract, model, each.id)) for each in deployments
+        )
+        for contract in sorted({key.contract for key in by_digest.values()})
+        for model, deployments in served.items()
+    }
+    models = {model.id: model for model in edition.models if model.id in served}
+    return Snapshot(edition=number, keys=by_digest, models=models, places=places)
+
+
+def choose(snapshot: Snapshot, key: Key, model: str, at_us: int) -> Deployment | None:
+    """The deployment that answers a call; None when the key may not call the model.
+
+    A key calls what its patterns open, its contract sells at that instant, and something serves.
+    """
+    if not keys.opens(key, model):
+        return None
+    for place in snapshot.places.get((key.contract, model), ()):
+        offer = offers.at(place.offers, at_us)
+        if offer is not None and offer.tariff is not None:
+            return place.deployment
+    return None
+
+
+def visible(snapshot: Snapshot, key: Key, at_us: int) -> Iterator[Model]:
+    """The models that a key may call now, in the edition's order."""
+    for model in snapshot.models.values():
+        if choose(snapshot, key, model.id, at_us) is not None:
+            yield model

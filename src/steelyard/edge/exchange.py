@@ -1,0 +1,101 @@
+"""An exchange: one request on Granian, and whatever is sent back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from steelyard.dispatch.calls import Arrival, Ask, CallerGoneError
+from steelyard.dispatch.refusals import Refusal
+from steelyard.edge import errors
+from steelyard.edge.body import MEDIA_TYPE, Limits, discard, read
+from steelyard.edge.rsgi import HTTPProtocol, ProtocolClosed, Scope
+from steelyard.values import ids
+from steelyard.values.clock import Clock
+
+_BEARER = "bearer "
+Headers = list[tuple[str, str]]
+
+
+class Exchange:
+    """One request and its answer, which names its call; also the caller, as dispatch sees it."""
+
+    def __init__(
+        self, scope: Scope, proto: HTTPProtocol, clock: Clock, random_bits: int, limits: Limits
+    ) -> None:
+        at_us = clock.wall_us()
+        self.scope = scope
+        self.arrival = Arrival(
+            call_id=ids.uuid7(at_us, random_bits),
+            at_us=at_us,
+            started_us=clock.monotonic_us(),
+            secret=_secret(scope.headers.get("authorization")),
+        )
+        self.begun = False
+        self.understand: Callable[[bytes], Ask | Refusal] | None = None
+        """How the body of a call is understood."""
+        self._proto = proto
+        self._clock = clock
+        self._limits = limits
+        self._body_read = False
+
+    async def ask(self) -> Ask | Refusal:
+        """Read what is asked. Raises: CallerGoneError."""
+        assert self.understand is not None
+        self._body_read = True
+        body = await read(self.scope, self._proto, self._limits)
+        return body if isinstance(body, Refusal) else self.understand(body)
+
+    def respond(self, body: bytes, status: int = 200, more: Headers | None = None) -> None:
+        """Answer with JSON, all at once."""
+        self.begun = True
+        self._proto.response_bytes(status, self._head(MEDIA_TYPE, more), body)
+
+    async def refuse(self, refusal: Refusal) -> None:
+        """Answer with an error in OpenAI's shape, to a caller that has had its say."""
+        if not self._body_read:
+            await discard(self._proto, self._limits)
+        after = refusal.retry_after_s
+        more = None if after is None else [("retry-after", str(after))]
+        self.respond(errors.body_of(refusal), errors.status_of(refusal), more)
+
+    def begin(self) -> None:
+        """Send the head of a stream."""
+        self.begun = True
+        head = self._head("text/event-stream; charset=utf-8", [("cache-control", "no-cache")])
+        self._stream = self._proto.response_stream(200, head)
+
+    async def send(self, data: bytes) -> None:
+        """Send a part of a stream. Raises: CallerGoneError."""
+        try:
+            await self._stream.send_bytes(data)
+        except ProtocolClosed as exc:
+            raise CallerGoneError from exc
+
+    async def fail(self, refusal: Refusal) -> None:
+        """Say in a stream why there is no more of it. Raises: CallerGoneError."""
+        await self.send(errors.event_of(refusal))
+
+    def status_of(self, refusal: Refusal) -> int:
+        """The status with which a refusal is answered."""
+        return errors.status_of(refusal)
+
+    async def gone(self) -> None:
+        """Return when the caller hangs up."""
+        await self._proto.client_disconnect()
+
+    def _head(self, content_type: str, more: Headers | None) -> Headers:
+        name = ids.text(self.arrival.call_id)
+        taken_ms = (self._clock.monotonic_us() - self.arrival.started_us) // 1000
+        head = [
+            ("content-type", content_type),
+            ("x-request-id", name),
+            ("x-steelyard-call-id", name),
+            ("openai-processing-ms", str(taken_ms)),
+        ]
+        return head if more is None else head + more
+
+
+def _secret(authorization: str | None) -> str | None:
+    if authorization is None or authorization[: len(_BEARER)].lower() != _BEARER:
+        return None
+    return authorization[len(_BEARER) :].strip()

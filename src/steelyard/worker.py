@@ -1,0 +1,186 @@
+"""A worker: one gateway process, ``python -m steelyard.worker --studio DIR``.
+
+It prints one JSON line on stdout when it serves. It ends on SIGTERM, and when its stdin closes: it
+stops listening, lets the calls in flight end within DRAIN_S, seals its journal. It fails, to be
+started again, when its journal can't be written any more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Generator, Sequence
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+from steelyard import app
+from steelyard.catalogue.documents import Deployment
+from steelyard.dispatch import desk as dispatch
+from steelyard.dispatch.desk import Desk
+from steelyard.edge import body, server
+from steelyard.edge.gateway import Gateway
+from steelyard.metering.journal import JournalWriter
+from steelyard.settings import GatewaySettings
+from steelyard.studio import Studio, StudioFaults
+from steelyard.upstream import transport
+from steelyard.upstream.echo import EchoTransport
+from steelyard.upstream.engine import KEY_VARIABLE
+from steelyard.upstream.transport import HttpTransport, Transport
+
+DRAIN_S = 20.0
+"""How long calls in flight may take once the worker was told to end."""
+
+CLOSE_S = 2.0
+LISTENING_S = 10.0
+LOOK_S = 0.01
+CALL_ID_BITS = 74
+WRITER_BYTES = 8
+
+EXIT_REFUSED = 2
+EXIT_FAILED = 3
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True):
+    """The one line, JSON, that a worker prints on stdout when it serves."""
+
+    ready: bool
+    host: str
+    port: int
+    pid: int
+    writer: str
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve a studio until told to stop; the process's exit status."""
+    parser = argparse.ArgumentParser(prog="steelyard.worker", allow_abbrev=False)
+    parser.add_argument("--studio", type=Path, default=Path())
+    parser.add_argument("--port", type=int, default=None)
+    given = parser.parse_args(arguments)
+    try:
+        opened = app.load_studio(given.studio, serving=True)
+    except StudioFaults as exc:
+        sys.stderr.write(f"{exc}\n")
+        return EXIT_REFUSED
+    return uvloop.run(run(opened, given.port))
+
+
+async def run(opened: Studio, port: int | None) -> int:
+    """Serve; the exit status, 0 when it was told to stop."""
+    settings, clock = opened.settings.gateway, app.SystemClock()
+    snapshot = app.take_snapshot(opened, clock)
+    writer = JournalWriter(
+        opened.root / "journal",
+        f"gateway-{secrets.token_hex(WRITER_BYTES)}",
+        durability=settings.durability,
+        clock=clock,
+        segment_bytes_max=opened.settings.journal.segment_bytes_max,
+    )
+    with contextlib.closing(writer):
+        transports = {each.id: _transport(opened, each) for each in opened.edition.deployments}
+        desk = Desk(
+            snapshot,
+            transports,
+            writer,
+            clock,
+            lambda: secrets.randbits(CALL_ID_BITS),
+            dispatch.Limits(
+                total_s=settings.total_s,
+                concurrency_max=settings.concurrency_max,
+                on_hangup=settings.on_hangup,
+            ),
+        )
+        try:
+            return await _serve(desk, settings, settings.port if port is None else port, writer)
+        finally:
+            for each in transports.values():
+                await each.aclose()
+
+
+async def _serve(desk: Desk, settings: GatewaySettings, port: int, writer: JournalWriter) -> int:
+    with _port(settings.host, port) as taken:
+        limits = body.Limits(body_bytes_max=settings.body_bytes_max, body_s=settings.body_s)
+        listen = server.Listen(
+            host=settings.host, port=taken, header_bytes_max=settings.header_bytes_max
+        )
+        serving = server.make(Gateway(desk, limits), listen)
+        task = asyncio.create_task(serving.serve())
+        stop = asyncio.Event()
+        _stop_on(stop)
+        await _listening(settings.host, taken)
+    ready = Ready(
+        ready=True, host=settings.host, port=taken, pid=os.getpid(), writer=writer.writer_id
+    )
+    os.write(sys.stdout.fileno(), msgspec.json.encode(ready) + b"\n")
+    ends = [asyncio.ensure_future(each) for each in (stop.wait(), desk.failed.wait(), task)]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    serving.stop()
+    await desk.drain(DRAIN_S)
+    await asyncio.wait([task], timeout=CLOSE_S)
+    return EXIT_FAILED if desk.failed.is_set() else 0
+
+
+def _transport(opened: Studio, deployment: Deployment) -> Transport:
+    settings = opened.settings.gateway
+    limits = transport.Limits(
+        connect_s=settings.connect_s,
+        first_byte_s=settings.first_byte_s,
+        answer_bytes_max=settings.answer_bytes_max,
+    )
+    if deployment.kind == "echo":
+        return EchoTransport(app.SystemClock())
+    if deployment.kind == "engine":
+        path = app.engine_socket(opened, deployment.id)
+        return HttpTransport("http://engine/v1", os.environ.get(KEY_VARIABLE), limits, path)
+    assert deployment.url is not None
+    key = os.environ[deployment.key_env] if deployment.key_env else None
+    return HttpTransport(deployment.url, key, limits)
+
+
+@contextlib.contextmanager
+def _port(host: str, port: int) -> Generator[int]:
+    """A port that is ours until the server has it too: the one wanted, or any for 0."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        holder.bind((host, port))
+        yield holder.getsockname()[1]
+
+
+async def _listening(host: str, port: int) -> None:
+    async with asyncio.timeout(LISTENING_S):
+        while True:
+            try:
+                _, stream = await asyncio.open_connection(host, port)
+            except OSError:
+                await asyncio.sleep(LOOK_S)
+            else:
+                stream.close()
+                return
+
+
+def _stop_on(stop: asyncio.Event) -> None:
+    """Stop on SIGTERM, SIGINT, and when whoever started us is gone."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    stdin = sys.stdin.fileno()
+
+    def look() -> None:
+        if not os.read(stdin, 1024):
+            loop.remove_reader(stdin)
+            stop.set()
+
+    loop.add_reader(stdin, look)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
