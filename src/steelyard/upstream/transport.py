@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from enum import Enum
 from pathlib import Path
 from typing import Protocol
@@ -37,7 +38,7 @@ class UpstreamError(Exception):
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds of one request. ``first_byte_s`` also bounds each later silence."""
+    """Bounds of one request. ``first_byte_s`` bounds the head, and each silence after it."""
 
     connect_s: float = 5
     first_byte_s: float = 120
@@ -102,7 +103,8 @@ class HttpTransport:
         self, url: str, key: str | None, limits: Limits, socket: Path | None = None
     ) -> None:
         self._url = url.rstrip("/")
-        self._limits = limits
+        self._answer_bytes_max = limits.answer_bytes_max
+        self._head_s = limits.connect_s + limits.first_byte_s
         self._urls: dict[str, URL] = {}
         headers = CIMultiDict(
             {
@@ -134,10 +136,11 @@ class HttpTransport:
         if url is None:
             url = self._urls[request.path] = URL(self._url + request.path, encoded=True)
         try:
-            response = await self._session.post(url, data=request.body, allow_redirects=False)
+            async with asyncio.timeout(self._head_s):
+                response = await self._session.post(url, data=request.body, allow_redirects=False)
         except (aiohttp.ClientError, OSError) as exc:
             raise _mapped(exc) from exc
-        return _HttpReply(response, self._limits.answer_bytes_max)
+        return _HttpReply(response, self._answer_bytes_max)
 
     async def aclose(self) -> None:
         """Close all connections."""
