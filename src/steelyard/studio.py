@@ -69,7 +69,7 @@ def load(folder: Path, env: Mapping[str, str] | None) -> Studio:
     """Read and check a whole studio.
 
     ``env`` supplies the secrets that the files name; with None nothing is served, so no secret is
-    looked for, and keys whose secret is in the environment are left out.
+    looked for, and a key whose secret is in the environment has an empty digest.
     Raises: StudioFaults.
     """
     main = _sheet(folder / MAIN_FILE, MAIN_FILE)
@@ -223,7 +223,7 @@ def _keys(draft: Draft, env: Mapping[str, str] | None) -> tuple[Key, ...]:
     checks.unique(found)
     for deployment in draft.deployments:
         _secret(deployment, "key_env", deployment.value.key_env, env)
-    return tuple(each.value for each in found if each.value.sha256)
+    return tuple(each.value for each in found)
 
 
 def _key(draft: Draft, row: Found[_Key], env: Mapping[str, str] | None) -> Key | None:
@@ -253,6 +253,7 @@ def _key(draft: Draft, row: Found[_Key], env: Mapping[str, str] | None) -> Key |
         models=raw.models,
         sha256=raw.sha256 or (digest(secret) if secret else ""),
         name=raw.name,
+        hint=f"${raw.secret_env}" if raw.secret_env else "",
     )
 
 

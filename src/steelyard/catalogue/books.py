@@ -55,7 +55,13 @@ def read(sheet: Sheet) -> Found[PriceBook] | None:
     if len(sheet.faults) > before:
         return None
     ordered = tuple(sorted(listed, key=lambda p: (p.model, p.from_us)))
-    book = PriceBook(id=head.id, vendor=head.vendor, currency=currency, prices=ordered)
+    book = PriceBook(
+        id=head.id,
+        vendor=head.vendor,
+        currency=currency,
+        zone=head.zone,
+        prices=ordered,
+    )
     return Found(sheet, (), book)
 
 

@@ -88,6 +88,8 @@ class PriceBook(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     vendor: str
     currency: str
+    zone: str = "UTC"
+    """Where the days begin on which its prices change."""
     prices: tuple[ListPrice, ...]
 
 

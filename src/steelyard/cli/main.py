@@ -45,6 +45,18 @@ class _Lazy(click.Group):
         assert isinstance(found, click.Command)
         return found
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command; a faulty studio stops it before it does anything."""
+        from steelyard.studio import StudioFaults  # noqa: PLC0415 - so that --help is quick
+
+        try:
+            return super().invoke(ctx)
+        except StudioFaults as exc:
+            for fault in exc.faults:
+                click.echo(str(fault), err=True)
+            click.echo("The studio is faulty, so nothing was done.", err=True)
+            ctx.exit(1)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table of commands without importing any of them."""
         del ctx
