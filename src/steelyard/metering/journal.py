@@ -8,6 +8,7 @@ import fcntl
 import os
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, Self
 
@@ -91,6 +92,9 @@ class JournalWriter:
             self._segment = self._create()
             self._begin()
         except OSError as exc:
+            with suppress(OSError):
+                (self._folder / LOCK_NAME).unlink()
+                self._folder.rmdir()
             os.close(self._lock_fd)
             raise self._refusal(exc) from exc
 

@@ -20,7 +20,7 @@ LOCK_NAME = "lock"
 _NAME = re.compile(r"(\d{8})\.seg", re.ASCII)
 _WINDOW_BYTES = 1 << 20
 _LOOKS = 3
-_LOOK_AGAIN_S = 0.002
+_LOOK_AGAIN_S = 0.0002
 
 
 class Segment(NamedTuple):

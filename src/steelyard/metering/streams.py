@@ -18,7 +18,7 @@ TEXT_BYTES_MAX = 4 << 20
 _EVENT_END = re.compile(rb"\n\r?\n")
 _END_BYTES_MAX = 3
 _NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null(?=\s*[,}])|"usage"\s*:\s*null\s*,?')
-_FINISH = re.compile(rb'"finish_reason"\s*:\s*"')
+_FINISH_SPACED = re.compile(rb'"finish_reason"\s*:\s*"')
 _TABLE = msgspec.json.Decoder(dict[str, Raw])
 _CHOICES = msgspec.json.Decoder(list[dict[str, Raw]])
 _USAGE = msgspec.json.Decoder(dict[str, object] | None)
@@ -33,13 +33,14 @@ class StreamWeigher:
     def __init__(self, *, include_usage: bool) -> None:
         self.chunks = 0
         """Events with content so far."""
+        self.error: bytes | None = None
+        """The payload of the first error event, once there was one."""
         self._include_usage = include_usage
         self._buffer = bytearray()
         self._skipping = False
         self._usage: dict[str, object] = {}
         self._done = False
         self._finished = False
-        self._error: bytes | None = None
         self._upstream_id: str | None = None
         self._output = bytearray()
         self._reasoning = bytearray()
@@ -96,7 +97,7 @@ class StreamWeigher:
             usage=self._usage or None,
             done=self._done,
             finished=self._done or self._finished,
-            error=self._error,
+            error=self.error,
             chunks=delivered.chunks,
             upstream_id=self._upstream_id,
             produced=self._texts(now) if counted else None,
@@ -124,10 +125,10 @@ class StreamWeigher:
         if self._upstream_id is None:
             self._upstream_id = _id(payload)
         self._keep_texts(payload)
-        if b'"finish_reason":"' in payload or _FINISH.search(payload):
+        if b'"finish_reason":"' in payload or _FINISH_SPACED.search(payload):
             self._finished = True
-        if self._error is None and failed(payload):
-            self._error = payload
+        if self.error is None and failed(payload):
+            self.error = payload
         if b'"usage"' not in payload:
             return event
         return self._usage_event(event, payload)
