@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from steelyard import studio
-from steelyard.studio import Studio
+from steelyard.studio import Catalogue, Studio
 from steelyard.values.clock import Clock
 
 if TYPE_CHECKING:
@@ -46,6 +46,17 @@ def load_studio(folder: Path, *, serving: bool = False) -> Studio:
     Raises: StudioFaults.
     """
     return studio.load(folder, os.environ if serving else None)
+
+
+def load_catalogue(folder: Path) -> Catalogue:
+    """The models and price books of a studio; of Steelyard alone where there is no studio.
+
+    Raises: StudioFaults.
+    """
+    if not (folder / studio.MAIN_FILE).exists():
+        return studio.packaged()
+    edition = load_studio(folder).edition
+    return Catalogue(models=edition.models, books=edition.books)
 
 
 def open_database(opened: Studio) -> sa.Engine:
