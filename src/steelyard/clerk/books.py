@@ -26,7 +26,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     first_open: str | None
 
 
-class SetAside(msgspec.Struct, frozen=True, kw_only=True):
+class SetAside(msgspec.Struct, frozen=True):
     """A record that was read and has no lines, kept for inspection: ``record`` is its msgpack.
 
     ``reason`` is ``conflict`` (its call is booked with other content) or why it has no price.

@@ -11,6 +11,7 @@ import msgspec
 import sqlalchemy as sa
 
 from steelyard.clerk import parquet
+from steelyard.clerk.archive import chained
 from steelyard.clerk.books import BooksMovedError
 from steelyard.clerk.closing import Closing, Document
 from steelyard.clerk.printing import DocumentFile
@@ -35,13 +36,8 @@ class Closings:
 
         Raises: LinesError.
         """
-        table = tables.batch_periods.c
         with reading(self._engine) as connection:
-            query = sa.select(table.batch).distinct().order_by(table.batch)
-            if period is not None:
-                query = query.where(table.period == period)
-            files = [parquet.path_of(self._lines, batch) for batch in connection.scalars(query)]
-        return line_sums(files, period)
+            return sums_of(connection, self._lines, period)
 
     def open_periods(self) -> Sequence[str]:
         """The periods with booked lines that are not closed, oldest first."""
@@ -62,7 +58,7 @@ class Closings:
         table = tables.closings
         with reading(self._engine) as connection:
             found = connection.execute(sa.select(table).where(table.c.period == period)).first()
-            return None if found is None else _closing(connection, found)
+            return None if found is None else closing_of(connection, found)
 
     def record_closing(self, closing: Closing) -> None:
         """Record a closing in one transaction.
@@ -97,33 +93,9 @@ class Closings:
                 "early": closing.early,
                 "first_sequence": last + 1,
                 "last_sequence": last + len(moved),
-                "hash": chain.closing_hash(found.hash, entry(closing), moved),
+                "hash": chain.closing_hash(found.hash, chained(closing), moved),
             }
             connection.execute(sa.insert(table), row)
-
-
-def entry(closing: Closing) -> chain.Closing:
-    """What the chain covers of a closing: everything but the documents' content, by its hash."""
-    return chain.Closing(
-        period=closing.period,
-        batch=closing.batch,
-        edition=closing.edition,
-        closed_at_us=closing.closed_at_us,
-        early=closing.early,
-        documents=tuple(
-            chain.Document(
-                number=each.number,
-                kind=each.kind,
-                party=each.party,
-                contract=each.contract,
-                currency=each.currency,
-                exact_pico=each.exact_pico,
-                paid_pico=each.paid_pico,
-                files=tuple((file.path, file.sha256) for file in each.files),
-            )
-            for each in closing.documents
-        ),
-    )
 
 
 def _last_sequence(connection: sa.Connection, batch: int) -> int:
@@ -165,7 +137,25 @@ def _insert_documents(connection: sa.Connection, closing: Closing) -> None:
     connection.execute(sa.insert(tables.document_files), files)
 
 
-def _closing(connection: sa.Connection, found: sa.Row[Any]) -> Closing:
+def sums_of(
+    connection: sa.Connection, lines: Path, period: str | None = None, batch: int | None = None
+) -> list[LineSum]:
+    """The sums of a period's lines, or of all, in the batches up to one, or in all.
+
+    Raises: LinesError.
+    """
+    table = tables.batch_periods.c
+    query = sa.select(table.batch).distinct().order_by(table.batch)
+    if period is not None:
+        query = query.where(table.period == period)
+    if batch is not None:
+        query = query.where(table.batch <= batch)
+    files = [parquet.path_of(lines, number) for number in connection.scalars(query)]
+    return line_sums(files, period)
+
+
+def closing_of(connection: sa.Connection, found: sa.Row[Any]) -> Closing:
+    """The closing of a row, with its transfers and its documents' content."""
     moved = transfers_of(connection, found.batch, found.first_sequence, found.last_sequence)
     return Closing(
         period=found.period,

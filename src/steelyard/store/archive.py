@@ -1,0 +1,134 @@
+"""The archive: all that the books say, read in one moment for an audit."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from steelyard.clerk.archive import BookedBatch, BookedClosing
+from steelyard.clerk.books import SetAside
+from steelyard.ledger.balances import Account, Balance
+from steelyard.ledger.chain import Batch, Range
+from steelyard.ledger.transfers import Transfer
+from steelyard.rating.lines import LineSum
+from steelyard.store import tables
+from steelyard.store.books import IDS_AT_ONCE_MAX, balances_of, transfers_of
+from steelyard.store.closings import closing_of, sums_of
+from steelyard.store.engines import reading
+
+BATCHES_AT_ONCE = 256
+"""How many batches are read at a time."""
+
+
+@contextmanager
+def open_archive(engine: sa.Engine, lines: Path) -> Generator[Archive]:
+    """The books as they stand now, for as long as this lasts."""
+    with reading(engine) as connection:
+        yield Archive(connection, lines)
+
+
+class Archive:
+    """The books, as one transaction sees them."""
+
+    def __init__(self, connection: sa.Connection, lines: Path) -> None:
+        self._connection = connection
+        self._lines = lines
+
+    def editions(self) -> Iterator[tuple[int, bytes, bytes]]:
+        """Each edition: its number, its hash, its body."""
+        table = tables.editions
+        for row in self._connection.execute(sa.select(table).order_by(table.c.number)):
+            yield row.number, row.sha256, row.body
+
+    def batches(self) -> Iterator[BookedBatch]:
+        """Each batch, in order."""
+        table, last = tables.batches, 0
+        hashes = {number: sha256 for number, sha256, _ in self.editions()}
+        while True:
+            query = sa.select(table).where(table.c.number > last).order_by(table.c.number)
+            rows = self._connection.execute(query.limit(BATCHES_AT_ONCE)).mappings().all()
+            if not rows:
+                return
+            first, last = rows[0]["number"], rows[-1]["number"]
+            ranges = self._grouped(tables.ranges, first, last)
+            named = self._grouped(tables.batch_editions, first, last)
+            periods = self._grouped(tables.batch_periods, first, last)
+            for row in rows:
+                number = row["number"]
+                values: dict[str, Any] = {**row}
+                entry_hash = values.pop("hash")
+                batch = Batch(
+                    **values,
+                    ranges=tuple(Range(r.segment, r.start, r.end) for r in ranges[number]),
+                    editions=tuple((r.edition, hashes.get(r.edition, b"")) for r in named[number]),
+                    periods=tuple(r.period for r in periods[number]),
+                )
+                yield BookedBatch(batch, entry_hash)
+
+    def closings(self) -> Sequence[BookedClosing]:
+        """Each closing, in order."""
+        table = tables.closings
+        rows = self._connection.execute(sa.select(table).order_by(table.c.number)).all()
+        return [BookedClosing(closing_of(self._connection, row), row.hash) for row in rows]
+
+    def line_sums(self, period: str, batch: int) -> Sequence[LineSum]:
+        """The sums of a period's lines in the batches up to one.
+
+        Raises: LinesError.
+        """
+        return sums_of(self._connection, self._lines, period, batch)
+
+    def transfers(self, batch: int) -> Sequence[Transfer]:
+        """The transfers of a batch and of the closings after it, in order."""
+        return transfers_of(self._connection, batch)
+
+    def set_aside(self, batch: int) -> Sequence[SetAside]:
+        """What a batch kept for inspection, in order."""
+        table = tables.set_aside
+        query = sa.select(table).where(table.c.batch == batch).order_by(table.c.sequence)
+        return [
+            SetAside(row.call_id, row.reason, row.record) for row in self._connection.execute(query)
+        ]
+
+    def calls(self, call_ids: Collection[bytes]) -> Mapping[bytes, tuple[bytes, int]]:
+        """The digest and the batch of those of the calls that are booked."""
+        table, wanted = tables.calls, sorted(call_ids)
+        found: dict[bytes, tuple[bytes, int]] = {}
+        for start in range(0, len(wanted), IDS_AT_ONCE_MAX):
+            some = wanted[start : start + IDS_AT_ONCE_MAX]
+            rows = self._connection.execute(sa.select(table).where(table.c.call_id.in_(some)))
+            found.update((row.call_id, (row.digest, row.batch)) for row in rows)
+        return found
+
+    def cursors(self) -> Mapping[str, int]:
+        """How far each segment is booked."""
+        rows = self._connection.execute(sa.select(tables.cursors))
+        return {row.segment: row.offset for row in rows}
+
+    def balances(self) -> Mapping[Account, Balance]:
+        """The balance of each account."""
+        return balances_of(self._connection)
+
+    def counts(self) -> Mapping[str, int]:
+        """How many rows each table of the books has."""
+        booked = [
+            table
+            for table in tables.METADATA.sorted_tables
+            if table not in {tables.schema_version, tables.editions, tables.keys}
+        ]
+        return {
+            table.name: self._connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
+            for table in booked
+        }
+
+    def _grouped(self, table: sa.Table, first: int, last: int) -> Mapping[int, list[sa.Row[Any]]]:
+        query = sa.select(table).where(table.c.batch.between(first, last))
+        found: defaultdict[int, list[sa.Row[Any]]] = defaultdict(list)
+        for row in self._connection.execute(query.order_by(*table.primary_key)):
+            found[row.batch].append(row)
+        return found
