@@ -111,15 +111,16 @@ def day(when: date) -> str:
 
 def left(text: str, width: int) -> str:
     """A text with spaces behind; a wide character takes two columns."""
-    return text + " " * (width - _columns(text))
+    return text + " " * (width - columns(text))
 
 
 def right(text: str, width: int) -> str:
     """A text with spaces before; a wide character takes two columns."""
-    return " " * (width - _columns(text)) + text
+    return " " * (width - columns(text)) + text
 
 
-def _columns(text: str) -> int:
+def columns(text: str) -> int:
+    """How many columns a text takes in a fixed-width font."""
     return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
@@ -185,19 +186,24 @@ _FILTERS: Mapping[str, Callable[..., Any]] = {
 }
 
 
-@cache
-def _templates() -> jinja2.Environment:
+def environment(package: str, filters: Mapping[str, Callable[..., Any]]) -> jinja2.Environment:
+    """The templates of a package: pages are escaped, a name that isn't given is a fault."""
     made = jinja2.Environment(
-        loader=jinja2.PackageLoader("steelyard.clerk"),
+        loader=jinja2.PackageLoader(package),
         autoescape=jinja2.select_autoescape(["html"], default=False),
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters: dict[str, Callable[..., Any]] = made.filters  # pyright: ignore[reportAssignmentType]  # jinja2 infers its own filters only
-    filters.update(_FILTERS)
+    known: dict[str, Callable[..., Any]] = made.filters  # pyright: ignore[reportAssignmentType]  # its own are all that it infers
+    known.update(filters)
     return made
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    return environment("steelyard.clerk", _FILTERS)
 
 
 def _invoice_json(invoice: Invoice) -> dict[str, Any]:
