@@ -52,5 +52,5 @@ def make(gateway: Gateway, listen: Listen) -> Server:
         ),
         log_access=False,
         log_level=LogLevels.error,
-        log_dictconfig={"handlers": {name: _STDERR for name in ("console", "access")}},
+        log_dictconfig={"handlers": dict.fromkeys(("console", "access"), _STDERR)},
     )
