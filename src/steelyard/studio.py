@@ -5,6 +5,7 @@ Owns: which files there are, and reading them. What they say is the catalogue's 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -26,6 +27,9 @@ MAIN_FILE = "steelyard.toml"
 FILE_BYTES_MAX = 4 << 20
 FILES_MAX = 10_000
 """Bounds on one file and on one folder of a studio."""
+
+_WRITTEN_ID = re.compile(r'^id\s*=\s*"([^"]+)"', re.MULTILINE)
+"""An id in a text that is no TOML: what refers to it is not at fault."""
 
 _LISTS = ("deployment", "model", "customer", "earner", "key")
 
@@ -88,13 +92,16 @@ def load(folder: Path, env: Mapping[str, str] | None) -> Studio:
         models=models.read_own(main),
         models_packaged=[found for sheet in model_sheets for found in models.read_family(sheet)],
         deployments=models.read_deployments(main),
-        books=_present([books.read(sheet) for sheet in own_books]),
+        books=_present([books.read(sheet) for sheet in own_books if sheet.readable]),
         books_packaged=_present([books.read(sheet) for sheet in book_sheets]),
-        contracts=_present([contracts.read(sheet, zone) for sheet in own_contracts]),
-        shares=_present([shares.read(sheet, zone) for sheet in own_shares]),
+        contracts=_present(
+            [contracts.read(sheet, zone) for sheet in own_contracts if sheet.readable]
+        ),
+        shares=_present([shares.read(sheet, zone) for sheet in own_shares if sheet.readable]),
         declared=_declared(main, (*own_books, *book_sheets), own_contracts),
     )
-    checks.check(draft)
+    if main.readable:
+        checks.check(draft)
     keys = _keys(draft, env)
     faults = tuple(sorted(fault for sheet in sheets for fault in sheet.faults))
     if faults or settings is None:
@@ -139,6 +146,7 @@ def _sheet(path: Path | Traversable, name: str) -> Sheet:
 
 def _unread(name: str, reason: str) -> Sheet:
     sheet = Sheet(name, "")
+    sheet.readable = False
     sheet.fault((), reason)
     return sheet
 
@@ -181,7 +189,11 @@ def _declared(
         return frozenset(str(row["id"]) for row in main.rows(name) if "id" in row)
 
     def heads(sheets: Sequence[Sheet]) -> frozenset[str]:
-        return frozenset(str(sheet.table["id"]) for sheet in sheets if "id" in sheet.table)
+        found = {str(sheet.table["id"]) for sheet in sheets if "id" in sheet.table}
+        for sheet in sheets:
+            if not sheet.readable:
+                found.update(_WRITTEN_ID.findall(sheet.text))
+        return frozenset(found)
 
     return {
         "customer": ids("customer"),
@@ -245,6 +257,9 @@ def _key(draft: Draft, row: Found[_Key], env: Mapping[str, str] | None) -> Key |
     if raw.customer is not None and raw.customer != customer:
         row.fault(("customer",), f'contract "{raw.contract}" is with "{customer}"')
         return None
+    models = {each.id for each in checks.effective(draft.models, draft.models_packaged)}
+    for index, pattern in enumerate(raw.models):
+        checks.match_models(pattern, models, row, ("models", index))
     secret = _secret(row, "secret_env", raw.secret_env, env)
     return Key(
         id=raw.id,

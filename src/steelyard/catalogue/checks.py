@@ -187,6 +187,11 @@ def _share(draft: Draft, share: Found[ShareRule], models: set[str]) -> None:
         _matches(cost.deployments, "deployment", deployments, where)
 
 
+def match_models(pattern: str, models: Iterable[str], found: Found[D], inner: Path) -> None:
+    """Note a pattern of models that matches none."""
+    _matches(pattern, "model", models, _within(found, inner))
+
+
 def _matches(pattern: str, what: str, names: Iterable[str], report: _Report) -> None:
     if pattern == "*" or any(fnmatchcase(name, pattern) for name in names):
         return

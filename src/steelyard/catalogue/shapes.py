@@ -67,18 +67,21 @@ def shape(
         sheet.fault(path, f"expected a table here, not {_kind_of(raw)}")
         return None
     rest = copy.deepcopy(cast("Table", raw))
-    clean = True
+    removed: set[Path] = set()
     for _ in range(FAULTS_MAX):
         try:
             value = msgspec.convert(rest, kind)
         except msgspec.ValidationError as exc:
-            clean = False
             bad, reason = _explain(str(exc), kind, rest, also)
-            sheet.fault((*path, *bad), reason)
-            if not _remove(rest, bad):
+            if (*bad, *_missing(str(exc))) in removed:
                 return None
+            sheet.fault((*path, *bad), reason)
+            taken = _remove(rest, bad)
+            if taken is None:
+                return None
+            removed.add(taken)
         else:
-            return value if clean else None
+            return None if removed else value
     return None
 
 
@@ -96,15 +99,23 @@ def shapes(sheet: Sheet, name: str, kind: type[T]) -> list[Found[T]]:
     return found
 
 
-def _remove(table: Table, path: Path) -> bool:
-    """Take out what does not fit, so that the rest can be looked at; False when nothing can be."""
+def _remove(table: Table, path: Path) -> Path | None:
+    """Take out what does not fit, so that the rest can be looked at; None when nothing can be."""
     keep = max((i for i, step in enumerate(path) if isinstance(step, str)), default=-1)
     if keep < 0:
-        return False
+        return None
     place: object = table
     for step in path[:keep]:
         place = cast("dict[str | int, object]", place)[step]
-    return cast("Table", place).pop(cast("str", path[keep]), None) is not None
+    found = cast("Table", place).pop(cast("str", path[keep]), None)
+    return None if found is None else path[: keep + 1]
+
+
+def _missing(message: str) -> tuple[str, ...]:
+    """The field that a message misses; nothing when it is about something else."""
+    if "missing required field" not in message:
+        return ()
+    return (_QUOTED.findall(message)[0],)
 
 
 def _explain(message: str, kind: type, raw: Table, also: Sequence[str]) -> tuple[Path, str]:
@@ -119,7 +130,7 @@ def _explain(message: str, kind: type, raw: Table, also: Sequence[str]) -> tuple
     if "unknown field" in what:
         known = [*_fields(_type_at(kind, path)), *(() if path else also)]
         return (*path, quoted[0]), f'unknown field "{quoted[0]}"{suggestion(quoted[0], known)}'
-    if "missing required field" in what:
+    if _missing(what):
         example = _EXAMPLES.get(quoted[0], f"{quoted[0]} = ...")
         return path, f'"{quoted[0]}" is missing; write {example}'
     if what.startswith("Invalid enum value"):

@@ -36,7 +36,7 @@ class Fault(msgspec.Struct, frozen=True, order=True):
 class Sheet:
     """One file's text as a table, gathering the faults and warnings that readers find in it.
 
-    A text that is no TOML is an empty table with one fault.
+    A text that is no TOML is an empty table with one fault, and not ``readable``.
     """
 
     def __init__(self, file: str, text: str) -> None:
@@ -45,9 +45,11 @@ class Sheet:
         self.faults: list[Fault] = []
         self.warnings: list[Fault] = []
         self.table: Table = {}
+        self.readable = True
         try:
             self.table = tomllib.loads(text)
         except tomllib.TOMLDecodeError as exc:
+            self.readable = False
             self.faults.append(self._syntax_fault(str(exc)))
 
     def _syntax_fault(self, message: str) -> Fault:
@@ -61,7 +63,7 @@ class Sheet:
 
     @cached_property
     def _places(self) -> dict[Path, Place]:
-        return {} if self.faults and not self.table else locate(self.text)
+        return locate(self.text) if self.readable else {}
 
     def rows(self, name: str) -> list[Table]:
         """The tables of a top-level list, ``[[name]]``; what is no table is left out."""
