@@ -120,7 +120,7 @@ class Clerk:
         self,
         told: Callable[[Recovery | Outcome], None],
         stopping: Callable[[], bool],
-        pause: Callable[[], None],
+        pause: Callable[[], object],
     ) -> None:
         """Go on booking until ``stopping``; ``pause`` waits for the next look.
 
@@ -152,7 +152,7 @@ class Clerk:
             self._editions |= self._books.editions(named)
 
 
-def wait_for_clerk(books: Books, journal: Path, pause: Callable[[], None]) -> None:
+def wait_for_clerk(books: Books, journal: Path, pause: Callable[[], object]) -> None:
     """Wait until the clerk that runs elsewhere has booked what is in the journal now.
 
     Raises: ClerkTakenError when it books nothing for ``PATIENCE_PAUSES`` pauses.

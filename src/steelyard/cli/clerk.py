@@ -1,0 +1,148 @@
+"""``steelyard clerk``: book what is in the journal."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import click
+import msgspec
+
+from steelyard import app
+from steelyard.clerk.books import BooksMovedError
+from steelyard.clerk.run import Clerk, ClerkTakenError, Outcome, claim
+from steelyard.ledger.balances import LedgerError
+from steelyard.ledger.chain import Batch
+from steelyard.metering.recovery import Recovery
+from steelyard.metering.segments import Damage
+from steelyard.studio import Studio
+
+
+@click.command("clerk")
+@click.option("--once", is_flag=True, help="Book what is there and end.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line for a machine at each end.")
+@click.option("--supervised", is_flag=True, hidden=True, help="End when standard input closes.")
+@click.pass_obj
+def command(folder: Path, once: bool, as_json: bool, supervised: bool) -> None:
+    """Book what is in the journal, and go on as it grows.
+
+    Ends at Ctrl-C or SIGTERM, after the batch at hand. Killed at any point, the next one goes on.
+    """
+    opened = app.load_studio(folder)
+    engine = app.open_database(opened)
+    try:
+        with claim(app.clerk_lock(opened)):
+            clerk = app.open_clerk(opened, engine, app.SystemClock())
+            if once:
+                _once(clerk, as_json)
+            else:
+                _go_on(clerk, opened, as_json=as_json, supervised=supervised)
+    except (ClerkTakenError, BooksMovedError, LedgerError) as exc:
+        click.echo(f"steelyard: {exc}", err=True)
+        raise SystemExit(1) from exc
+    finally:
+        engine.dispose()
+
+
+def _once(clerk: Clerk, as_json: bool) -> None:
+    report = _Report()
+    recovered = clerk.recover()
+    report.recovery(recovered)
+    outcome = clerk.drain(lambda batch: report.batch(batch, quiet=as_json))
+    report.damages(outcome.damages)
+    if as_json:
+        click.echo(_json(outcome))
+    else:
+        click.echo(sentence(outcome))
+    if outcome.damages or recovered.damages:
+        raise SystemExit(1)
+
+
+def _go_on(clerk: Clerk, opened: Studio, *, as_json: bool, supervised: bool) -> None:
+    stopping = threading.Event()
+
+    def stop(number: int, frame: object) -> None:
+        del number, frame
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    if supervised:
+        threading.Thread(target=_watch_stdin, args=(stopping,), daemon=True).start()
+    if supervised or as_json:
+        click.echo(msgspec.json.encode({"ready": True}))
+    report = _Report()
+
+    def told(found: Recovery | Outcome) -> None:
+        if isinstance(found, Recovery):
+            report.recovery(found)
+            return
+        report.damages(found.damages)
+        if as_json and found.batches:
+            click.echo(_json(found))
+        elif found.batches and not supervised:
+            click.echo(sentence(found))
+
+    pause_s = opened.settings.clerk.poll_ms / 1000
+    clerk.run(told, stopping.is_set, lambda: stopping.wait(pause_s))
+
+
+def sentence(outcome: Outcome) -> str:
+    """What was booked, for people."""
+    if not outcome.batches:
+        return "nothing to book"
+    parts = [
+        f"booked {outcome.calls:,} calls in {outcome.batches:,} batches: {outcome.lines:,} lines"
+    ]
+    if outcome.duplicates:
+        parts.append(f"{outcome.duplicates:,} were booked before")
+    if outcome.conflicts:
+        parts.append(f"{outcome.conflicts:,} contradict a booked call and are set aside")
+    if outcome.unrated:
+        parts.append(f"{outcome.unrated:,} have no price and are set aside")
+    return "; ".join(parts)
+
+
+class _Report:
+    """Tells people what went wrong, each thing once."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def recovery(self, found: Recovery) -> None:
+        """Say what killed writers had left."""
+        for each in found.recovered:
+            if each.closed or each.cut:
+                self._say(
+                    f"{each.segment}: its writer was killed; {each.closed} calls closed as "
+                    f"interrupted, {each.cut} bytes of an unfinished write cut"
+                )
+        self.damages(found.damages)
+
+    def damages(self, found: tuple[Damage, ...]) -> None:
+        """Say where the journal can't be read."""
+        for each in found:
+            self._say(f"{each}; what follows in this segment is not booked")
+
+    def batch(self, batch: Batch, *, quiet: bool) -> None:
+        """Show on a terminal how far it is."""
+        if not quiet and sys.stderr.isatty():
+            click.echo(f"\rbatch {batch.number:,}", nl=False, err=True)
+
+    def _say(self, what: str) -> None:
+        if what not in self._told:
+            self._told.add(what)
+            click.echo(f"steelyard: {what}", err=True)
+
+
+def _watch_stdin(stopping: threading.Event) -> None:
+    while sys.stdin.buffer.read(4096):
+        pass
+    stopping.set()
+
+
+def _json(outcome: Outcome) -> bytes:
+    plain = msgspec.structs.asdict(outcome) | {"damages": [str(each) for each in outcome.damages]}
+    return msgspec.json.encode(plain)
