@@ -142,7 +142,7 @@ def refusal(
         listed = ", ".join(before)
         return Refused(
             code="earlier_period_open",
-            sentence=f"{listed} is not closed yet: close {before[0]} first.",
+            sentence=f"{listed} is not closed yet: close {before[0]} first",
         )
     zones = sorted({edition.zone, *(each.zone for each in edition.contracts)})
     late = [zone for zone in zones if periods.bounds_us(period, zone)[1] > now_us]
@@ -150,12 +150,12 @@ def refusal(
         return Refused(
             code="period_not_ended",
             sentence=f"{period} has not ended yet in {', '.join(late)}: wait, or close it "
-            "--early; calls that come after that go into the next period.",
+            "--early; calls that come after that go into the next period",
         )
     if str(period) not in open_periods:
         return Refused(
             code="period_is_empty",
-            sentence=f"Nothing is booked in {period} that could be closed.",
+            sentence=f"nothing is booked in {period} that could be closed",
         )
     return None
 

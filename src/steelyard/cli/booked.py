@@ -1,0 +1,72 @@
+"""A studio whose journal is booked: what closing, reporting and auditing begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import click
+import msgspec
+from sqlalchemy.exc import OperationalError
+
+from steelyard import app
+from steelyard.clerk.books import BooksMovedError
+from steelyard.clerk.run import ClerkTakenError, Outcome
+from steelyard.ledger.balances import LedgerError
+from steelyard.store.closings import Closings
+from steelyard.store.engines import SchemaError
+from steelyard.store.lines import LinesError
+from steelyard.studio import Studio
+
+_FAULTS = (
+    BooksMovedError,
+    ClerkTakenError,
+    LedgerError,
+    LinesError,
+    OperationalError,
+    SchemaError,
+)
+
+
+class Booked(msgspec.Struct, frozen=True, kw_only=True):
+    """A studio, the number of its documents, and its books up to the end of the journal."""
+
+    studio: Studio
+    edition: int
+    closings: Closings
+
+
+@contextmanager
+def booked(folder: Path) -> Generator[Booked]:
+    """Open a studio, and book what is in its journal.
+
+    Exits when that can't be done; what of the journal can't be read is said on standard error.
+    """
+    opened = app.load_studio(folder)
+    clock = app.SystemClock()
+    try:
+        engine = app.open_database(opened)
+        try:
+            edition = app.record_edition(opened, engine, clock)
+            _say_what_is_unread(app.book_journal(opened, engine, clock, lambda _: None))
+            closings = app.open_closings(opened, engine)
+            yield Booked(studio=opened, edition=edition, closings=closings)
+        finally:
+            engine.dispose()
+    except _FAULTS as exc:
+        fail(str(exc))
+
+
+def fail(sentence: str) -> NoReturn:
+    """Say on standard error why nothing was done, and exit."""
+    click.echo(f"steelyard: {sentence}", err=True)
+    raise SystemExit(1)
+
+
+def _say_what_is_unread(outcome: Outcome | None) -> None:
+    for damage in outcome.damages if outcome else ():
+        click.echo(f"steelyard: {damage}; what follows in this segment is not booked", err=True)
+    if outcome and outcome.unrated:
+        click.echo(f"steelyard: {outcome.unrated:,} calls have no price, set aside", err=True)
