@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import pytest
 
@@ -15,10 +15,10 @@ BODY_BYTES_MAX = 200_000
 
 
 @pytest.fixture(scope="session")
-def gateway(tmp_path_factory) -> Iterator[Gateway]:
+def gateway(tmp_path_factory) -> Generator[Gateway]:
     """Mark the module that asks for it with ``pytest.mark.xdist_group("gateway")``."""
     folder = tmp_path_factory.mktemp("gateway")
     settings = f"body_bytes_max = {BODY_BYTES_MAX}\nbody_s = 1\nheader_bytes_max = 16384"
-    deployed = [Deployed("echo-1"), Deployed("echo-2"), Deployed("private-1")]
+    deployed = [Deployed("echo-2"), Deployed("private-1")]
     with running(folder, deployed, settings) as started:
         yield started

@@ -105,7 +105,7 @@ class Flight:
             if not self._begun:
                 if not out.startswith(_EVENT_BEGINNINGS):
                     return self._fail(refusals.not_understood(), paid=False)
-                error = weigher.reading().error if b'"error"' in out else None
+                error = None if weigher.chunks else weigher.reading().error
                 if error is not None:
                     told = openai.fault(error)
                     return self._fail(refusals.upstream_refused(HTTP_OK, told), paid=False)
