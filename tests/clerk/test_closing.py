@@ -104,10 +104,10 @@ def test_november_is_booked(november):
     assert shown == [
         (17, "invoice", f"{acme}/receivable", f"{acme}/unbilled", "325.44"),
         (18, "rounding", f"{acme}/unbilled", f"{orchard}/rounding", "0.0018953952"),
-        (23, "statement", f"{alibaba}/model", f"{alibaba}/payable", "55.2100836"),
-        (24, "rounding", f"{alibaba}/payable", f"{orchard}/rounding", "0.0000836"),
-        (38, "statement", f"{alibaba}/model", f"{alibaba}/payable", "3.5218101"),
-        (39, "rounding", f"{alibaba}/payable", f"{orchard}/rounding", "0.0018101"),
+        (23, "rounding", f"{alibaba}/model", f"{orchard}/rounding", "0.0000836"),
+        (24, "statement", f"{alibaba}/model", f"{alibaba}/payable", "55.21"),
+        (38, "rounding", f"{alibaba}/model", f"{orchard}/rounding", "0.0018101"),
+        (39, "statement", f"{alibaba}/model", f"{alibaba}/payable", "3.52"),
         (49, "statement", f"{orchard}/margin", f"{orchard}/payable", "6.796178727816"),
         (50, "statement", f"{orchard}/rounding", f"{orchard}/payable", "0.009891272184"),
     ]

@@ -150,7 +150,7 @@ def refusal(
         return Refused(
             code="period_not_ended",
             sentence=f"{period} has not ended yet in {', '.join(late)}: wait, or close it "
-            "--early; calls that come after that go into the next period",
+            "with --early; calls that come after that go into the next period",
         )
     if str(period) not in open_periods:
         return Refused(
@@ -258,17 +258,22 @@ def _invoice_moves(issued: Iterable[Invoice]) -> Iterator[_Move]:
 
 
 def _statement_moves(owed: Iterable[Statement]) -> Iterator[_Move]:
-    """What was earned becomes payable, component by component; the operator's comes last."""
+    """What was earned becomes payable, component by component; the operator's comes last.
+
+    What rounding left is taken from, or given to, the largest component.
+    """
     for each in owed:
         earner, currency = each.earner.id, each.currency
-        payable = accounts.payable(earner)
         earned: defaultdict[str, int] = defaultdict(int)
         for line in each.lines:
             earned[line.component] += line.amount_pico
         earned["margin"] += sum(margin.margin_pico for margin in each.margins)
         earned[ROUNDING] += each.rounding_pico
+        largest = max(earned, key=lambda component: abs(earned[component]))
+        earned[largest] -= each.remainder_pico
+        rounding = accounts.earned(each.payer.id, ROUNDING)
+        account = accounts.earned(earner, largest)
+        yield "rounding", account, rounding, each.remainder_pico, currency
         for component, amount_pico in earned.items():
             account = accounts.earned(earner, component)
-            yield "statement", account, payable, amount_pico, currency
-        rounding = accounts.earned(each.payer.id, ROUNDING)
-        yield "rounding", payable, rounding, each.remainder_pico, currency
+            yield "statement", account, accounts.payable(earner), amount_pico, currency

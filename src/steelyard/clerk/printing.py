@@ -229,7 +229,7 @@ def _invoice_json(invoice: Invoice) -> dict[str, Any]:
         "exact": money.exact(invoice.exact_pico),
         "rounding": money.ROUNDING,
         "remainder": money.exact(invoice.remainder_pico),
-        "total": _coins(invoice.paid_pico, invoice.currency),
+        "total": coins(invoice.paid_pico, invoice.currency),
     }
 
 
@@ -265,7 +265,7 @@ def _statement_json(statement: Statement) -> dict[str, Any]:
         "rounding": money.ROUNDING,
         "rounding_of_documents": money.exact(statement.rounding_pico),
         "remainder": money.exact(statement.remainder_pico),
-        "total": _coins(statement.paid_pico, statement.currency),
+        "total": coins(statement.paid_pico, statement.currency),
     }
 
 
@@ -283,10 +283,10 @@ def _line_json(line: _Line, currency: str) -> dict[str, Any]:
         "price_per_units": meters.priced_per(line.meter)[0],
         "prices_from": line.source,
         "amount": money.exact(line.amount_pico),
-        "amount_in_coins": _coins(line.amount_pico, currency),
+        "amount_in_coins": coins(line.amount_pico, currency),
     }
 
 
-def _coins(amount_pico: int, currency: str) -> str:
+def coins(amount_pico: int, currency: str) -> str:
     """An amount in the currency's places, for machines: no separators."""
     return money.to_payable(amount_pico, currency).replace(",", "")

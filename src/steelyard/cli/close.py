@@ -14,6 +14,7 @@ from rich.table import Table
 from steelyard import app
 from steelyard.clerk import closing as closings
 from steelyard.clerk.closing import Closing, Refused
+from steelyard.clerk.printing import coins
 from steelyard.clerk.publishing import publish
 from steelyard.cli.booked import Booked, booked, fail
 from steelyard.values import money, periods
@@ -115,14 +116,14 @@ def _as_json(closed: Closing, *, already: bool, written: tuple[str, ...]) -> dic
                 "contract": each.contract or None,
                 "currency": each.currency,
                 "exact": money.exact(each.exact_pico),
-                "total": money.exact(each.paid_pico),
+                "total": coins(each.paid_pico, each.currency),
                 "remainder": money.exact(each.remainder_pico),
                 "files": [file.path for file in each.files],
             }
             for each in closed.documents
         ],
         "sums": [
-            {"kind": kind, "currency": currency, "total": money.exact(paid_pico)}
+            {"kind": kind, "currency": currency, "total": coins(paid_pico, currency)}
             for (kind, currency), paid_pico in _sums(closed).items()
         ],
         "written": written,

@@ -192,7 +192,7 @@ def headline(report: MoneyReport) -> str:
     parts = [
         f"{percent(cost_pico, charged_pico)} went to {EARNERS_OF[component]}"
         for component, cost_pico in by_size[:2]
-        if cost_pico
+        if cost_pico * HUNDRED >= charged_pico
     ]
     parts = [part if place == 0 else part.replace(" went", "") for place, part in enumerate(parts)]
     left = f"{percent(report.margin_pico, charged_pico)} is margin"
