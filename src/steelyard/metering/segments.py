@@ -89,14 +89,15 @@ def of_writer(root: Path, writer: str) -> list[Segment]:
 
 
 def seal_of(path: Path) -> frames.Seal | None:
-    """The seal at the very end of a segment, found without reading the rest; None without one."""
+    """The seal at the very end of a segment, found without reading the rest; None without one.
+
+    The file may be sealed and cut to its size while we look.
+    """
     with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        offset = size - frames.SEAL_BYTES
-        if offset < 0:
-            return None
-        file.seek(offset)
-        data = memoryview(file.read(frames.SEAL_BYTES))
+        offset = os.fstat(file.fileno()).st_size - frames.SEAL_BYTES
+        data = memoryview(os.pread(file.fileno(), frames.SEAL_BYTES, max(0, offset)))
+    if offset < 0 or len(data) < frames.SEAL_BYTES:
+        return None
     found = frames.header(data, offset)
     payload = data[frames.HEADER_BYTES : -1]
     if found is None or found.kind != frames.SEAL or crc32(payload) != found.payload_crc:
