@@ -110,7 +110,13 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         int, Meta(ge=1, le=64, description="Calls generated at once, in one batch.")
     ] = 4
     context_tokens: Annotated[
-        int, Meta(ge=512, le=1 << 20, description="Tokens of context, shared by all slots.")
+        int,
+        Meta(
+            ge=512,
+            le=1 << 20,
+            description="Tokens of context, divided among the slots: the prompt and the answer of "
+            "one call fit in its slot's part.",
+        ),
     ] = 8192
 
 

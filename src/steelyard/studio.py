@@ -152,7 +152,7 @@ def _unread(name: str, reason: str) -> Sheet:
 
 
 def _folder(root: Path, name: str) -> list[Sheet]:
-    paths = sorted((root / name).glob("*.toml"))
+    paths = sorted(path for path in (root / name).glob("*.toml") if path.name[0] != ".")
     if len(paths) > FILES_MAX:
         return [_unread(name, f"more than {FILES_MAX} files")]
     return [_sheet(path, f"{name}/{path.name}") for path in paths]

@@ -45,10 +45,10 @@ def _print_table(models: tuple[Model, ...], catalogue: Catalogue) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("model", no_wrap=True)
     table.add_column("weights")
-    table.add_column("context", justify="right")
+    table.add_column("context", justify="right", no_wrap=True)
     table.add_column("reads")
-    table.add_column("thinks")
-    table.add_column("listed in")
+    table.add_column("thinks", no_wrap=True)
+    table.add_column("lists", no_wrap=True)
     families = sorted({(each.family, each.developer) for each in models})
     for index, (name, developer) in enumerate(families):
         if index:

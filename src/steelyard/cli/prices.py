@@ -123,12 +123,12 @@ def _print_book(model: str, book: PriceBook, prices: list[ListPrice]) -> None:
         f"[bold]{model}[/bold] · {book.vendor} [dim]{book.id}[/dim] · {book.currency} {per}"
     )
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("from", no_wrap=True)
+    table.add_column("from", min_width=10, overflow="fold")
     if any(len(each.tariff.tiers) > 1 for each in prices):
         table.add_column("prompt", justify="right", no_wrap=True)
     tiered = len(table.columns) > 1
     for name in columns:
-        short = name.removesuffix(_TOKENS).replace("_", " ")
+        short = name.removesuffix(_TOKENS).replace("_", "\n")
         table.add_column(short, justify="right", no_wrap=True)
     table.add_column("checked", no_wrap=True)
     for price in prices:
