@@ -196,7 +196,8 @@ def headline(report: MoneyReport) -> str:
     ]
     parts = [part if place == 0 else part.replace(" went", "") for place, part in enumerate(parts)]
     left = f"{percent(report.margin_pico, charged_pico)} is margin"
-    return f"Of {charged} charged in {when}, {' and '.join([', '.join(parts), left])}"
+    found = f"{', '.join(parts)} and {left}" if parts else left
+    return f"Of {charged} charged in {when}, {found}"
 
 
 def as_json(report: MoneyReport) -> dict[str, Any]:
