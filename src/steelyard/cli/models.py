@@ -42,7 +42,7 @@ def _print_table(models: tuple[Model, ...], catalogue: Catalogue) -> None:
     for book in catalogue.books:
         for price in book.prices:
             currencies[price.model].add(book.currency)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
     table.add_column("model", no_wrap=True)
     table.add_column("weights")
     table.add_column("context", justify="right", no_wrap=True)
@@ -63,4 +63,4 @@ def _print_table(models: tuple[Model, ...], catalogue: Catalogue) -> None:
             thinks = "yes" if each.reasoning else ""
             table.add_row(f"  {each.id}", licence, context, " ".join(each.input), thinks, listed)
     Console().print(table)
-    click.echo(f"{len(models)} models. `steelyard prices MODEL` shows what one costs.")
+    click.echo(f"\n{len(models)} models. `steelyard prices MODEL` shows what one costs.")
