@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 
 from hypothesis import given
@@ -39,6 +40,13 @@ def test_a_content_id_depends_on_content_and_time_alone() -> None:
     assert ids.content_id(AT_US, b"row 2") != one
     assert ids.content_id(AT_US + 1000, b"row 1") != one
     assert uuid.UUID(bytes=one).version == 7
+
+
+@given(TIMES, st.binary(max_size=40))
+def test_a_content_ids_random_bits_are_a_hash_of_the_content(at_us: int, content: bytes) -> None:
+    digest = hashlib.blake2b(content, digest_size=10).digest()
+    bits = int.from_bytes(digest, "big") >> 6
+    assert ids.content_id(at_us, content) == ids.uuid7(at_us, bits)
 
 
 @given(st.binary(min_size=16, max_size=16))

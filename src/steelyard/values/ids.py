@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 import uuid
 
 _VERSION_7 = 0x7
 _VARIANT_RFC = 0x2
+_HASH = struct.Struct(">HQ")
+_HALVES = struct.Struct(">QQ")
 
 
 def uuid7(at_us: int, random_bits: int) -> bytes:
@@ -26,8 +29,11 @@ def content_id(at_us: int, content: bytes) -> bytes:
 
     The same content at the same time always has the same id, so a second import adds nothing.
     """
-    digest = hashlib.blake2b(content, digest_size=10).digest()
-    return uuid7(at_us, int.from_bytes(digest, "big") >> 6)
+    # What ``uuid7`` does with the first 74 of these 80 bits, in halves that fit a machine's word.
+    first, rest = _HASH.unpack(hashlib.blake2b(content, digest_size=_HASH.size).digest())
+    at_ms = (at_us // 1000) & (2**48 - 1)
+    high = (at_ms << 16) | (_VERSION_7 << 12) | (first >> 4)
+    return _HALVES.pack(high, (_VARIANT_RFC << 62) | ((first & 0xF) << 58) | (rest >> 6))
 
 
 def text(call_id: bytes) -> str:
