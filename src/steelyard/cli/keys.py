@@ -169,7 +169,7 @@ def _day(at_us: int, zone: str) -> str:
 
 
 def _print_table(found: tuple[Key, ...], zone: str) -> None:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
     for name in ("key", "contract", "models", "name", "secret", "made", "state"):
         table.add_column(name)
     for each in found:

@@ -122,7 +122,7 @@ def _print_book(model: str, book: PriceBook, prices: list[ListPrice]) -> None:
     console.print(
         f"[bold]{model}[/bold] · {book.vendor} [dim]{book.id}[/dim] · {book.currency} {per}"
     )
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
     table.add_column("from", min_width=10, overflow="fold")
     if any(len(each.tariff.tiers) > 1 for each in prices):
         table.add_column("prompt", justify="right", no_wrap=True)
