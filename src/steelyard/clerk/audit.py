@@ -96,6 +96,10 @@ def audit(archive: Archive, journal_root: Path, studio: Path, told: Callable[[in
     editions = _editions(archive)
     rebuilt = _Rebuilt()
     closings = list(archive.closings())
+    last = archive.counts()["batches"]
+    for each in closings:
+        if each.closing.batch > last:
+            differ(f"closing {each.closing.period}", f"there is no batch {each.closing.batch}")
     for booked in archive.batches():
         rows = list(archive.transfers(booked.batch.number))
         moved = _same_batch(archive, booked, editions, rebuilt, journal_root, studio / "lines")
@@ -110,7 +114,9 @@ def audit(archive: Archive, journal_root: Path, studio: Path, told: Callable[[in
             differ(_transfer(extra), "nothing gives this transfer")
         told(booked.batch.number)
     for extra in closings:
-        differ(f"closing {extra.closing.period}", f"there is no batch {extra.closing.batch}")
+        differ(
+            f"closing {extra.closing.period}", f"batch {extra.closing.batch} is out of its order"
+        )
     _same_state(archive, rebuilt)
     return _proof(segments, editions, rebuilt)
 
@@ -257,6 +263,7 @@ def _same_closing(
         [msgspec.structs.replace(each, files=()) for each in found.documents],
         documents,
     )
+    same_rows(_transfer, found.transfers, redrawn.transfers)
     rebuilt.hash = chain.closing_hash(rebuilt.hash, chained(found), redrawn.transfers)
     same(place, "hash", booked.hash, rebuilt.hash)
     rebuilt.closed = max(rebuilt.closed or "", found.period)

@@ -14,6 +14,9 @@ from steelyard.clerk import parquet
 
 _Row = TypeVar("_Row", bound=msgspec.Struct)
 
+_UNREADABLE = (OSError, ValueError, pa.ArrowException)
+"""What reading a damaged Parquet file raises, text that is no UTF-8 included."""
+
 
 class DifferenceError(Exception):
     """The first place where the books differ from what journal and documents give.
@@ -69,10 +72,10 @@ def same_file(name: str, found: bytes, rebuilt: pa.Table, *, untouched: bool) ->
     place = name if untouched else f"{name}, byte {_first_byte(found, written)}"
     try:
         table = pq.read_table(io.BytesIO(found), page_checksum_verification=True)
-    except (OSError, pa.ArrowException) as exc:
+        _same_table(place, table, rebuilt)
+    except _UNREADABLE as exc:
         column = _unreadable_column(found, rebuilt.column_names)
         differ(place + column, f"the file can't be read ({str(exc).splitlines()[0]})")
-    _same_table(place, table, rebuilt)
     if not untouched:
         differ(
             place, "the file is not the one whose hash was booked, though its lines are the same"
@@ -91,11 +94,16 @@ def _same_table(place: str, found: pa.Table, rebuilt: pa.Table) -> None:
 
 
 def _unreadable_column(data: bytes, names: Sequence[str]) -> str:
+    """The column that the damage is in; nothing when it is in what all columns need."""
+    try:
+        pq.read_metadata(io.BytesIO(data))
+    except _UNREADABLE:
+        return ""
     for column in names:
         try:
             pq.read_table(io.BytesIO(data), columns=[column], page_checksum_verification=True)
-        except (OSError, pa.ArrowException) as exc:
-            return f", column {column}" if "footer" not in str(exc) else ", footer"
+        except _UNREADABLE:
+            return f", column {column}"
     return ""
 
 
