@@ -20,6 +20,9 @@ MESSAGE_CHARS_MAX = 2000
 UNAUTHORISED = (401, 402, 403, 407)
 """Statuses that speak of our account with the upstream, not of the caller's with us."""
 
+CODES = {"exceed_context_size_error": "context_length_exceeded"}
+"""Codes for errors that llama.cpp's server names by their type alone."""
+
 _OPTIONS = msgspec.json.Decoder(dict[str, Raw])
 _TRUE = Raw(b"true")
 
@@ -76,11 +79,12 @@ def fault(body: bytes) -> Fault:
         found = _FAULT.decode(body).error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Fault()
+    kind = _text(found.type)
     return Fault(
         message=_text(found.message),
-        type=_text(found.type),
+        type=kind,
         param=_text(found.param),
-        code=_text(found.code),
+        code=_text(found.code) or (None if kind is None else CODES.get(kind)),
     )
 
 

@@ -15,8 +15,8 @@ from yarl import URL
 from steelyard import __version__
 
 IDLE_S = 4
-"""How long an unused connection is kept: less than the five seconds after which llama.cpp's and
-most Python servers close theirs, so that none is closed under a request."""
+"""How long an unused connection is kept: less than the five seconds after which most Python
+servers close theirs, so that none is closed under a request."""
 
 
 class Kind(Enum):
@@ -118,7 +118,8 @@ class HttpTransport:
         connector: aiohttp.BaseConnector = (
             aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S)
             if socket is None
-            else aiohttp.UnixConnector(str(socket), limit=0, keepalive_timeout=IDLE_S)
+            # llama.cpp's server closes a connection after a stream without saying so.
+            else aiohttp.UnixConnector(str(socket), limit=0, force_close=True)
         )
         self._session = aiohttp.ClientSession(
             connector=connector,
