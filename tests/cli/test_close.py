@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -211,6 +214,41 @@ def test_a_document_that_is_gone_or_altered_is_written_again(trial):
     trial.run("close", "2026-09")
     assert invoice.read_bytes() == as_issued
     assert "Orchard Model Studio" in statement.read_text("utf-8")
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from steelyard.cli.main import cli
+
+replace, left = Path.replace, int(sys.argv.pop(1))
+
+def replace_some(self, target):
+    global left
+    if target.parent.name in {"invoices", "statements"}:
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left -= 1
+    return replace(self, target)
+
+Path.replace = replace_some
+cli(sys.argv[1:])
+"""
+"""Runs a command, and kills it when so many documents have their name."""
+
+
+@pytest.mark.parametrize("written", [0, 1, 5, 8])
+def test_a_kill_while_documents_are_written_is_mended_by_closing_again(trial, written):
+    arguments = ["--studio", str(trial.folder), "close", "2026-09", "--early"]
+    command = [sys.executable, "-c", KILLED, str(written), *arguments]
+    killed = subprocess.run(command, capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    again = trial.run("close", "2026-09", "--json").json
+    assert again["closed_already"]
+    files = [file for each in again["documents"] for file in each["files"]]
+    assert len(again["written"]) == len(files) - written
+    assert all((trial.folder / file).is_file() for file in files)
+    assert trial.run("audit").status == 0
 
 
 def test_what_comes_late_goes_to_the_next_open_period(trial):
