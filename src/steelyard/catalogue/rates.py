@@ -28,6 +28,9 @@ Unit: pico-units per token. The lowest price ever listed is 0.0028 a million; a 
 written as one per million is below 0.0001, the reverse is above 100,000.
 """
 
+TOKEN_COST_MIN_PICO = 10
+"""A component's part of a price can be a tenth of the lowest price. Unit: pico-units per token."""
+
 _PER_MILLION_NAMES = sorted({*meters.METERS, *(m.removesuffix(TOKENS) for m in meters.METERS)})
 
 
@@ -91,8 +94,17 @@ def _rising(sheet: Sheet, path: Path, tier: tuple[RawTier, ...]) -> bool:
     return sound
 
 
-def rates(sheet: Sheet, path: Path, per_million: Table, per_unit: Table) -> Rates | None:
-    """Turn ``per_million`` and ``per_unit`` into prices by meter; None when they are faulty."""
+def rates(
+    sheet: Sheet,
+    path: Path,
+    per_million: Table,
+    per_unit: Table,
+    least_pico: int = TOKEN_PRICE_MIN_PICO,
+) -> Rates | None:
+    """Turn ``per_million`` and ``per_unit`` into prices by meter; None when they are faulty.
+
+    Unit: ``least_pico`` pico-units per token, below which the unit of a price was mistaken.
+    """
     prices: dict[str, int] = {}
     sound = True
     if not per_million and not per_unit:
@@ -109,7 +121,7 @@ def rates(sheet: Sheet, path: Path, per_million: Table, per_unit: Table) -> Rate
             elif meter in prices:
                 sheet.fault(where, f"{meter} has a price already; keep one of the two")
                 sound = False
-            elif _mistaken(sheet, where, meter, price):
+            elif _mistaken(sheet, where, meter, price, least_pico):
                 sound = False
             else:
                 prices[meter] = price
@@ -165,11 +177,11 @@ def _finer(written: str, table: str) -> str | None:
     return f'"{written}" is finer than {least} {per}, the finest price there is (10⁻¹² for one)'
 
 
-def _mistaken(sheet: Sheet, where: Path, meter: str, price: int) -> bool:
+def _mistaken(sheet: Sheet, where: Path, meter: str, price: int, least_pico: int) -> bool:
     if not meter.endswith(TOKENS) or price == 0:
         return False
     per_million = money.exact(price * money.PER_MILLION)
-    if price < TOKEN_PRICE_MIN_PICO:
+    if price < least_pico:
         reason = f"{per_million} for a million tokens: is this a price for one token?"
         sheet.fault(where, f"{reason} Write it for a million")
         return True
