@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import click
 import msgspec
 
 from steelyard.cli.main import cli
+from steelyard.edge.errors import ERRORS
 from steelyard.settings import Settings
 from steelyard.values.meters import METERS
 
@@ -125,17 +125,9 @@ def meter_sections() -> Iterator[str]:
         yield f"## {name}\n\n{meter.meaning} Unit: {meter.unit}."
 
 
-def errors() -> Mapping[str, Any]:
-    """The table of error codes, from the only room that knows HTTP."""
-    try:
-        return importlib.import_module("steelyard.edge.errors").ERRORS
-    except ModuleNotFoundError:
-        return {}
-
-
 def error_sections() -> Iterator[str]:
     """A heading, the status and the meaning of each error code."""
-    for code, error in errors().items():
+    for code, error in ERRORS.items():
         yield f"## {code}\n\nStatus {error.status}. {error.meaning}"
 
 

@@ -18,7 +18,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {}
 
 PURE_ROOMS = ("values", "catalogue", "rating", "ledger", "billing", "settlement")
 MONEY_ROOMS = ("values/money.py", "rating/", "ledger/", "billing/", "settlement/")
-LINES_MAX = 400
+LINES_MAX = 450
 FUNCTION_LINES_MAX = 70
 ROOM_DOCSTRING_LINES_MAX = 25
 
@@ -166,7 +166,7 @@ def names_say_something(source: Source) -> Iterator[Finding]:
 
 
 def functions_fit_a_page(source: Source) -> Iterator[Finding]:
-    """A function is at most about 70 lines, a file about 400."""
+    """A function is at most about 70 lines, a file about 400: at most 450."""
     lines = source.text.count("\n")
     if lines > LINES_MAX:
         yield LINES_MAX, f"{lines} lines in the file"
@@ -265,7 +265,7 @@ BROKEN = [
     ("names_say_something", "edge/utils.py", ""),
     ("names_say_something", "edge/http_helpers.py", ""),
     ("names_say_something", "core/calls.py", ""),
-    ("functions_fit_a_page", "edge/a.py", "x = 1\n" * 401),
+    ("functions_fit_a_page", "edge/a.py", "x = 1\n" * 451),
     ("functions_fit_a_page", "edge/a.py", "def f():\n" + "    x = 1\n" * 70),
     ("no_silent_broad_except", "edge/a.py", "try:\n    f()\nexcept Exception:\n    # why\n    g()"),
     ("no_silent_broad_except", "edge/a.py", "try:\n    f()\nexcept:\n    raise"),
