@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from steelyard.clerk.run import Clerk, Outcome
     from steelyard.dispatch.snapshot import Snapshot
     from steelyard.ledger.chain import Batch
+    from steelyard.metering.journal import JournalWriter
     from steelyard.store.books import Books
     from steelyard.store.closings import Closings
     from steelyard.store.keys import Keys
@@ -26,6 +28,7 @@ DATABASE_VARIABLE = "STEELYARD_DATABASE"
 """The environment variable with the URL of a PostgreSQL database, should the books be in one."""
 
 _LOOK_S = 0.2
+_WRITER_BYTES = 8
 
 
 class SystemClock:
@@ -108,6 +111,22 @@ def open_clerk(opened: Studio, engine: sa.Engine, clock: Clock) -> Clerk:
         opened.root / "lines",
         clock,
         opened.settings.clerk.batch_calls_max,
+    )
+
+
+def open_import(opened: Studio, clock: Clock) -> JournalWriter:
+    """Open the journal for one import; what it wrote is on the disk once it is closed.
+
+    Raises: JournalError.
+    """
+    from steelyard.metering.journal import JournalWriter
+
+    return JournalWriter(
+        opened.root / "journal",
+        f"import-{secrets.token_hex(_WRITER_BYTES)}",
+        durability="disk",
+        clock=clock,
+        segment_bytes_max=opened.settings.journal.segment_bytes_max,
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from steelyard.metering.traces.placing import Item, LeftOut
-from steelyard.metering.traces.rows import BadRow
+from steelyard.metering.traces.rows import BadRow, TraceError
 from steelyard.values.usage import UsageRecord
 
 BLOCK_RECORDS = 2048
@@ -27,6 +27,8 @@ class Intake(msgspec.Struct, kw_only=True):
     models: Counter[str] = msgspec.field(default_factory=Counter[str])
     faults: list[BadRow] = msgspec.field(default_factory=list[BadRow])
     """The first bad rows, to be shown."""
+    stopped_by: str | None = None
+    """Why the trace can't be read on; what was read before is in."""
 
 
 def take(
@@ -38,22 +40,25 @@ def take(
     """Hand records on by blocks, and bad rows one by one, until ``calls_max`` calls are in."""
     done = Intake()
     records: list[UsageRecord] = []
-    for item in items:
-        if isinstance(item, UsageRecord):
-            records.append(item)
-            if len(records) == BLOCK_RECORDS or done.calls + len(records) == calls_max:
-                _count(done, records)
-                block(records)
-                records = []
-                if done.calls == calls_max:
-                    break
-        elif isinstance(item, LeftOut):
-            done.left_out += 1
-        else:
-            done.rejected += 1
-            if len(done.faults) < FAULTS_SHOWN_MAX:
-                done.faults.append(item)
-            aside(item)
+    try:
+        for item in items:
+            if isinstance(item, UsageRecord):
+                records.append(item)
+                if len(records) == BLOCK_RECORDS or done.calls + len(records) == calls_max:
+                    _count(done, records)
+                    block(records)
+                    records = []
+                    if done.calls == calls_max:
+                        break
+            elif isinstance(item, LeftOut):
+                done.left_out += 1
+            else:
+                done.rejected += 1
+                if len(done.faults) < FAULTS_SHOWN_MAX:
+                    done.faults.append(item)
+                aside(item)
+    except TraceError as exc:
+        done.stopped_by = str(exc)
     if records:
         _count(done, records)
         block(records)
