@@ -6,9 +6,9 @@ closes, its parent is gone, or it gets SIGTERM; calls in flight are then cut off
 
 Facts, measured with xllamacpp 2026.10 and SmolLM2-135M-Instruct Q4_1 on two cores:
 
-- It loads in half a second; 8,192 tokens of context cost 188 MB, the whole process 340 MB idle and
-  430 MB after long prompts. The weights' file is mapped. About 300 tokens a second are read, 80 to
-  140 written over all slots.
+- It loads in half a second. 8,192 tokens of context cost 188 MB; the process has 350 MB when idle,
+  450 MB after long prompts, and what its prompt cache keeps. The weights' file is mapped. About
+  300 tokens a second are read, 80 to 140 written over all slots.
 - **Usage.** An answer that is not streamed has it. A stream has it only when asked by
   ``stream_options.include_usage``: in a last chunk, with ``choices: []`` and ``timings``.
   ``prompt_tokens`` includes ``prompt_tokens_details.cached_tokens``. With ``n`` above 1 it counts
@@ -17,8 +17,8 @@ Facts, measured with xllamacpp 2026.10 and SmolLM2-135M-Instruct Q4_1 on two cor
   ``{"content": prompt, "add_special": true, "parse_special": true}`` gives as many ``tokens`` as
   ``prompt_tokens`` says. POST /v1/chat/completions/input_tokens counts in one step. They are on the
   server's root, not below /v1, and want the key. Embeddings count plain tokens, nothing added.
-- **Embeddings** come from the same weights and process at no cost to chat; ``dimensions`` is
-  ignored. The vector is the last token's state, not the mean: llama.cpp reuses cached prefixes for
+- **Embeddings** come from the same weights and process, with no cost to chat that could be
+  measured; ``dimensions`` is ignored. The vector is the last token's state, not the mean: llama.cpp reuses cached prefixes for
   embeddings too, and takes its mean over the remaining tokens only (cosine to the true one: 0.75).
 - **Connections.** It keeps one alive for 5 s after an answer, but closes it after a stream without
   saying so: whoever sends on it next sees it drop. Ask one stream a connection.
