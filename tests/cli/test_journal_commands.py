@@ -66,11 +66,11 @@ def test_cat_shows_a_call_a_line(run, journal):
     shown = run("cat").stdout.splitlines()
     first = ids.text(recorded(1).call_id)
     assert shown[0] == (
-        f"2026-11-24 08:00:00  acme          qwen3-max               completed    "
-        f"1 in, 7 out  {first}"
+        f"2026-11-24 08:00:00  {first}  acme          qwen3-max               "
+        f"completed    1 in, 7 out"
     )
-    assert "globex        glm-4.6                 completed    1,234 out  " in shown[1]
-    assert "interrupted  -  " in shown[2]
+    assert shown[1].endswith("  globex        glm-4.6                 completed    1,234 out")
+    assert shown[2].endswith("  interrupted  -")
     assert shown[3].startswith("2026-11-24 08:00:01  ")
     assert len(shown) == 5
 
@@ -190,6 +190,7 @@ def test_stats_sum_up(run, journal):
     assert found["origins"] == {"live": 3, "recovered": 1, "imported": 1}
     assert found["customers"] == {"acme": 4, "globex": 1}
     assert found["meters"]["output_tokens"] == 3 * 7 + 1234
+    assert found["bytes"] == sum(segment.path.stat().st_size for segment in segments(journal))
     said = run("stats").stdout
     assert "5 calls from 2026-11-24 08:00:00 to 2026-11-24 08:00:02, Asia/Shanghai" in said
     assert "2 segments, 2 of them sealed" in said

@@ -290,6 +290,18 @@ def test_a_full_disk_at_the_end_of_a_segment(tmp_path, clock, monkeypatch):
     assert records == [recorded(number) for number in range(calls + 1)]
 
 
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.EINVAL])
+def test_a_disk_that_promises_no_room_is_written_without(tmp_path, clock, monkeypatch, number):
+    def fail(fd: int, offset: int, size: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "posix_fallocate", fail)
+    with JournalWriter(tmp_path, "gateway-1", durability="disk", clock=clock) as writer:
+        writer.announce(announced(1))
+        writer.record(recorded(1))
+    assert all_whole(tmp_path)
+
+
 def test_a_full_disk_at_the_start(tmp_path, clock, monkeypatch):
     monkeypatch.setattr(os, "posix_fallocate", Disk(0))
     with pytest.raises(JournalFullError):

@@ -209,10 +209,8 @@ def _line(entry: Entry, zone: str) -> str:
         for name, units in counts.items()
         if name not in _UNSAID
     )
-    return (
-        f"{at}  {what.customer:<12}  {what.model:<22}  {state:<11}  "
-        f"{meters or '-'}  {ids.text(what.call_id)}"
-    )
+    call = ids.text(what.call_id)
+    return f"{at}  {call}  {what.customer:<12}  {what.model:<22}  {state:<11}  {meters or '-'}"
 
 
 def _moment(at_us: int, zone: str) -> str:
@@ -305,7 +303,7 @@ def _print_stats(found: Stats, zone: str) -> None:
     )
     console.print(
         f"{found.segments:,} segments, {found.sealed:,} of them sealed, {found.bytes:,} bytes; "
-        f"{found.running:,} calls without an end yet"
+        f"calls without an end yet: {found.running:,}"
     )
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("")

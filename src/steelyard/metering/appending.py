@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from pathlib import Path
@@ -10,6 +11,9 @@ from steelyard.metering import frames
 
 NEXT_NAME = "next"
 """What a segment is called until its room is taken and the one before it is sealed."""
+
+
+_NO_PROMISE = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
 
 
 class OpenSegment:
@@ -59,9 +63,12 @@ class OpenSegment:
         if end <= self.allocated:
             return
         size = -(-end // self._growth_bytes) * self._growth_bytes
-        if hasattr(os, "posix_fallocate"):
+        try:
             os.posix_fallocate(self.fd, self.allocated, size - self.allocated)
-        else:
+        except (AttributeError, OSError) as exc:
+            # Where neither the system nor the file system can promise room, there is none to keep.
+            if isinstance(exc, OSError) and exc.errno not in _NO_PROMISE:
+                raise
             os.ftruncate(self.fd, size)
         self.allocated = size
 
@@ -101,6 +108,14 @@ class OpenSegment:
             written += os.pwrite(self.fd, data[written:], self.offset + written)
         self._hash.update(data)
         self.offset += written
+
+
+def sync(fd: int) -> None:
+    """Have a file's bytes on the disk.
+
+    Raises: OSError.
+    """
+    (os.fdatasync if hasattr(os, "fdatasync") else os.fsync)(fd)
 
 
 def sync_folder(folder: Path) -> None:

@@ -48,7 +48,7 @@ class Inspected(msgspec.Struct, frozen=True, kw_only=True):
 class Stats(msgspec.Struct, kw_only=True):
     """What a journal holds. Unit: ``*_us`` µs since 1970-01-01 UTC, of the calls' admission.
 
-    ``bytes`` are those of frames; ``running`` counts announced calls without a record yet.
+    ``bytes`` are those written; ``running`` counts announced calls without a record yet.
     ``meters`` sums what callers received, ``sources`` counts each meter of each record.
     """
 
@@ -150,12 +150,14 @@ def stats(root: Path) -> Stats:
         running: set[bytes] = set()
         for segment in of_writer(root, writer):
             result.segments += 1
+            end = 0
             try:
-                for offset, end, item in read(segment.path):
-                    result.bytes += end - offset
+                end = head_of(segment.path)[1]
+                for _, end, item in read(segment.path):  # noqa: B007 - the last one is kept
                     _add(result, running, item)
             except DamageError as exc:
                 result.damages.append(exc.damage)
+            result.bytes += end
         result.running += len(running)
     return result
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 from steelyard.metering import frames
-from steelyard.metering.appending import NEXT_NAME, OpenSegment, sync_folder
+from steelyard.metering.appending import NEXT_NAME, OpenSegment, sync, sync_folder
 from steelyard.metering.segments import LOCK_NAME, segment_path
 from steelyard.values.clock import Clock
 from steelyard.values.usage import Announcement, UsageRecord
@@ -25,7 +25,7 @@ SEGMENT_BYTES_MAX = 64 << 20
 GROWTH_BYTES = 1 << 20
 """How much room a segment takes from the disk at a time."""
 
-RECORD_BYTES_MORE = 1536
+RECORD_BYTES_MORE = 2048
 """How much longer than its announcement a record may be and still have its room taken ahead."""
 
 FULL_RETRY_US = 1_000_000
@@ -241,7 +241,7 @@ class JournalWriter:
             try:
                 self._seal()
                 if self.durability == "disk":
-                    os.fdatasync(self._segment.fd)
+                    sync(self._segment.fd)
                 os.close(self._segment.fd)
                 self._segment = following
                 self._sequence += 1
@@ -269,7 +269,7 @@ class JournalWriter:
         name = segment_path(self._folder.parent, self.writer_id, self._sequence)
         (self._folder / NEXT_NAME).rename(name)
         if self.durability == "disk":
-            os.fdatasync(self._segment.fd)
+            sync(self._segment.fd)
             sync_folder(self._folder)
 
     def _seal(self) -> None:
@@ -283,7 +283,7 @@ class JournalWriter:
                 return
             target = self._written
             try:
-                os.fdatasync(self._segment.fd)
+                sync(self._segment.fd)
             except OSError as exc:
                 # After a failed sync the kernel may forget the pages: what is on disk is unknown.
                 self._failure = str(exc)

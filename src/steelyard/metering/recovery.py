@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from steelyard.metering import frames
-from steelyard.metering.appending import NEXT_NAME, OpenSegment, sync_folder
+from steelyard.metering.appending import NEXT_NAME, OpenSegment, sync, sync_folder
 from steelyard.metering.segments import (
     LOCK_NAME,
     Damage,
@@ -194,7 +194,7 @@ def _write_closings(segment: OpenSegment, left: _Left, clock: Clock, *, cut: int
         _append(segment, frames.RECORD, closing(announced))
     segment.take(segment.offset + frames.SEAL_BYTES)
     segment.seal(at_us=clock.wall_us(), cut=cut, recovered=True)
-    os.fdatasync(segment.fd)
+    sync(segment.fd)
 
 
 def _append(segment: OpenSegment, kind: bytes, what: Announcement | UsageRecord) -> None:

@@ -18,7 +18,7 @@ TEXT_BYTES_MAX = 4 << 20
 _EVENT_END = re.compile(rb"\n\r?\n")
 _END_BYTES_MAX = 3
 _NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null(?=\s*[,}])|"usage"\s*:\s*null\s*,?')
-_FINISH_SPACED = re.compile(rb'"finish_reason"\s*:\s*"')
+_FINISH = re.compile(rb'"finish_reason"\s*:\s*"')
 _TABLE = msgspec.json.Decoder(dict[str, Raw])
 _CHOICES = msgspec.json.Decoder(list[dict[str, Raw]])
 _USAGE = msgspec.json.Decoder(dict[str, object] | None)
@@ -125,7 +125,7 @@ class StreamWeigher:
         if self._upstream_id is None:
             self._upstream_id = _id(payload)
         self._keep_texts(payload)
-        if b'"finish_reason":"' in payload or _FINISH_SPACED.search(payload):
+        if b'"finish_reason":null' not in payload and _FINISH.search(payload):
             self._finished = True
         if self.error is None and failed(payload):
             self.error = payload
