@@ -1,7 +1,8 @@
 """Kills clerks: ``python -m tests.clerk.killing FOLDER KILLS SEED`` over the journal of a desk.
 
-Each clerk is a process of its own that books until it is killed with SIGKILL, a random while after
-it began; meanwhile a live writer goes on. Prints how many batches there were after each kill.
+Each clerk is a process of its own that books until it is killed with SIGKILL, some batches and a
+random while after it began; meanwhile a live writer goes on. Prints how many batches there were
+after each kill.
 """
 
 from __future__ import annotations
@@ -23,27 +24,34 @@ from steelyard.values.clock import FixedClock
 from tests.clerk.desk import calls
 
 BATCH_CALLS_MAX = 20
-DELAY_S_MAX = 0.15
+BOOKED_MAX = 4
+DELAY_S_MAX = 0.03
+"""A clerk is killed so long after it booked so many batches: about as long as one takes."""
 
 
-def work(root: Path, ready: int) -> None:
+def work(root: Path, told: int) -> None:
     engine = open_engine(sqlite_url(root / "steelyard.db"))
     clerk = Clerk(Books(engine), root / "journal", root / "lines", FixedClock(), BATCH_CALLS_MAX)
-    os.write(ready, b"!")
-    clerk.drain(lambda _: None)
+
+    def tell(*_: object) -> None:
+        os.write(told, b"!")
+
+    tell()
+    clerk.drain(tell)
 
 
-def killed(root: Path, delay_s: float) -> bool:
-    opened, ready = os.pipe()
+def killed(root: Path, booked: int, delay_s: float) -> bool:
+    heard, told = os.pipe()
     child = os.fork()
     if child == 0:
-        work(root, ready)
+        work(root, told)
         os._exit(0)
-    os.read(opened, 1)
+    for _ in range(1 + booked):
+        os.read(heard, 1)
     time.sleep(delay_s)
     os.kill(child, signal.SIGKILL)
-    os.close(opened)
-    os.close(ready)
+    os.close(heard)
+    os.close(told)
     return os.WIFSIGNALED(os.waitpid(child, 0)[1])
 
 
@@ -63,7 +71,8 @@ def main(root: Path, kills: int, seed: int) -> None:
         for number in range(kills):
             for record in calls(9, seed=1000 + number):
                 writer.record(record)
-            assert killed(root, chance.random() * DELAY_S_MAX), "the journal was booked too soon"
+            booked, delay_s = chance.randint(0, BOOKED_MAX), chance.random() * DELAY_S_MAX
+            assert killed(root, booked, delay_s), "the journal was booked too soon"
             found.append(batches(root))
     sys.stdout.write(msgspec.json.encode(found).decode())
 
