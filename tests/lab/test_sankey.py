@@ -188,5 +188,5 @@ def test_a_long_or_wild_name_is_cut_and_escaped(november):
     [report] = lab.reports([charge], november.edition)
     text = page([msgspec.structs.replace(report, names=names)], "Orchard")
     assert "<script" not in text
-    assert ">&lt;script&gt;&#34;A &amp; B&#34;&lt;/script&gt; of…<" in text
-    assert f"{'艾' * 13}…" in text
+    assert ">&lt;script&gt;&#34;A &amp; B&#34;&lt;/script&gt; of a…<" in text
+    assert f"{'艾' * 14}…" in text

@@ -21,7 +21,7 @@ LABELS_BEFORE = 3
 """Of so many columns the labels stand left of the boxes, where every ribbon is plain."""
 
 
-NAME_COLUMNS_MAX = 28
+NAME_COLUMNS_MAX = 30
 """A longer name is cut in the drawing; the tables have it whole."""
 
 
