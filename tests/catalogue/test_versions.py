@@ -10,11 +10,11 @@ from steelyard.catalogue import versions
     [
         ("acme@2026-01-01", "UTC", "acme of 2026-01-01"),
         (
-            "acme@2026-01-01 bailian@1735660800000000",
+            "acme@2026-01-01 bailian@2024-12-31T16:00:00Z",
             "Asia/Shanghai",
             "acme of 2026-01-01, bailian of 2025-01-01",
         ),
-        ("bailian@1735660800000000", "UTC", "bailian of 2024-12-31 16:00:00"),
+        ("bailian@2024-12-31T16:00:00Z", "UTC", "bailian of 2024-12-31 16:00:00"),
         ("", "UTC", ""),
     ],
 )

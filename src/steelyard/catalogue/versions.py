@@ -1,8 +1,9 @@
-"""Versions as a line names them, ``acme@2026-01-01 bailian@1735660800000000``, in words."""
+"""Versions as a line names them, ``acme@2026-01-01 bailian@2024-12-31T16:00:00Z``, in words."""
 
 from __future__ import annotations
 
-from steelyard.values import periods
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 
 def in_words(version: str, zone: str) -> str:
@@ -16,8 +17,8 @@ def in_words(version: str, zone: str) -> str:
 
 def _named(version: str, zone: str) -> str:
     name, _, since = version.rpartition("@")
-    if since.isdecimal():
-        moment = periods.from_us(int(since), zone)
+    if "T" in since:
+        moment = datetime.fromisoformat(since).astimezone(ZoneInfo(zone))
         midnight = moment.hour == moment.minute == moment.second == 0
         since = f"{moment:%Y-%m-%d}" if midnight else f"{moment:%Y-%m-%d %H:%M:%S}"
     return f"{name} of {since}"
