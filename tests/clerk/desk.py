@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from steelyard.catalogue.documents import CostRule, Edition, PriceRule
+from steelyard.clerk import parquet
 from steelyard.clerk.run import Clerk, Outcome
 from steelyard.ledger.balances import Account
 from steelyard.metering.journal import JournalWriter
@@ -106,6 +107,17 @@ class Sum(NamedTuple):
     nets: dict[Account, int]
 
 
+def sum_of(engine: sa.Engine, lines: Path) -> Sum:
+    with open_archive(engine, lines) as archive:
+        numbers = [each.batch.number for each in archive.batches()]
+        nets = {account: b.net_pico for account, b in archive.balances().items()}
+    parts = [_plain(pq.read_table(parquet.path_of(lines, number))) for number in numbers]
+    table = pa.concat_tables([_plain(SCHEMA.empty_table()), *parts])
+    table = table.sort_by([(name, "ascending") for name in SCHEMA.names])
+    digest = hashlib.sha256(repr(table.to_pydict()).encode()).hexdigest()
+    return Sum(digest, table.num_rows, {a: net for a, net in nets.items() if net})
+
+
 class Desk:
     """The books over a journal, in a folder; by default in SQLite."""
 
@@ -137,14 +149,7 @@ class Desk:
         return self.clerk(calls_max).drain(lambda _: None)
 
     def sum(self) -> Sum:
-        with open_archive(self.engine, self.lines) as archive:
-            numbers = [each.batch.number for each in archive.batches()]
-            nets = {account: b.net_pico for account, b in archive.balances().items()}
-        parts = [pq.read_table(self.lines / f"{number:08d}.parquet") for number in numbers]
-        table = pa.concat_tables([_plain(part) for part in parts]) if parts else _plain(_empty())
-        table = table.sort_by([(name, "ascending") for name in SCHEMA.names])
-        digest = hashlib.sha256(repr(table.to_pydict()).encode()).hexdigest()
-        return Sum(digest, table.num_rows, {a: net for a, net in nets.items() if net})
+        return sum_of(self.engine, self.lines)
 
     def rows(self, table: sa.Table) -> list[sa.Row]:
         with reading(self.engine) as connection:
@@ -162,10 +167,6 @@ def undisturbed(root: Path, parts: Iterable[Sequence[UsageRecord]]) -> Sum:
 
 def altered(value: _Struct, **changes: object) -> _Struct:
     return msgspec.structs.replace(value, **changes)
-
-
-def _empty() -> pa.Table:
-    return SCHEMA.empty_table()
 
 
 def _plain(table: pa.Table) -> pa.Table:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 import msgspec
+import sqlalchemy as sa
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -14,8 +15,9 @@ from rich.table import Table
 from steelyard import app
 from steelyard.clerk.audit import Proof, audit
 from steelyard.clerk.difference import DifferenceError
+from steelyard.cli.booked import FAULTS, fail
 from steelyard.store.archive import open_archive
-from steelyard.store.lines import LinesError
+from steelyard.studio import Studio
 from steelyard.values import money
 
 
@@ -28,34 +30,40 @@ def command(folder: Path, as_json: bool) -> None:
     Prints what it proved, or where the first difference is.
     """
     opened = app.load_studio(folder)
-    engine = app.open_database(opened)
     begun_ns = time.monotonic_ns()
-    console = Console(stderr=True)
     try:
-        with (
-            console.status("rebuilding the books") as status,
-            open_archive(engine, opened.root / "lines") as archive,
-        ):
-            proof = audit(
-                archive,
-                opened.root / "journal",
-                opened.root,
-                lambda batch: status.update(f"rebuilding the books: batch {batch:,} holds"),
-            )
-    except (DifferenceError, LinesError) as exc:
+        engine = app.open_database(opened)
+        try:
+            proof = _proof(opened, engine)
+        finally:
+            engine.dispose()
+    except DifferenceError as exc:
         if as_json:
-            click.echo(msgspec.json.encode({"whole": False, "difference": _plain(exc)}))
+            difference = {"place": exc.place, "reason": exc.reason}
+            click.echo(msgspec.json.encode({"whole": False, "difference": difference}))
         else:
             click.echo(f"The books are not whole.\n{exc}")
         raise SystemExit(1) from exc
-    finally:
-        engine.dispose()
+    except FAULTS as exc:
+        fail(str(exc))
     took_ms = (time.monotonic_ns() - begun_ns) // 1_000_000
     if as_json:
         whole = {"whole": True, "took_ms": took_ms} | msgspec.structs.asdict(proof)
         click.echo(msgspec.json.format(msgspec.json.encode(whole)))
     else:
         _print(proof, took_ms)
+
+
+def _proof(opened: Studio, engine: sa.Engine) -> Proof:
+    lines = opened.root / "lines"
+    console = Console(stderr=True)
+    with console.status("rebuilding the books") as status, open_archive(engine, lines) as archive:
+        return audit(
+            archive,
+            opened.root / "journal",
+            opened.root,
+            lambda batch: status.update(f"rebuilding the books: batch {batch:,} holds"),
+        )
 
 
 def _print(proof: Proof, took_ms: int) -> None:
@@ -116,9 +124,3 @@ def _rows(proof: Proof) -> list[tuple[str, int, str]]:
 
 def _seconds(took_ms: int) -> str:
     return f"{took_ms // 1000}.{took_ms % 1000 // 100}"
-
-
-def _plain(exc: DifferenceError | LinesError) -> dict[str, str]:
-    place = exc.place if isinstance(exc, DifferenceError) else "lines"
-    reason = exc.reason if isinstance(exc, DifferenceError) else str(exc)
-    return {"place": place, "reason": reason}

@@ -20,7 +20,7 @@ from steelyard.store.engines import SchemaError
 from steelyard.store.lines import LinesError
 from steelyard.studio import Studio
 
-_FAULTS = (
+FAULTS = (
     BooksMovedError,
     ClerkTakenError,
     LedgerError,
@@ -28,6 +28,7 @@ _FAULTS = (
     OperationalError,
     SchemaError,
 )
+"""What can be wrong with a studio's books; each says what to do."""
 
 
 class Booked(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +56,7 @@ def booked(folder: Path) -> Generator[Booked]:
             yield Booked(studio=opened, edition=edition, closings=closings)
         finally:
             engine.dispose()
-    except _FAULTS as exc:
+    except FAULTS as exc:
         fail(str(exc))
 
 

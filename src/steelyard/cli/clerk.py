@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -11,13 +12,14 @@ import click
 import msgspec
 
 from steelyard import app
-from steelyard.clerk.books import BooksMovedError
-from steelyard.clerk.run import Clerk, ClerkTakenError, Outcome, claim
-from steelyard.ledger.balances import LedgerError
+from steelyard.clerk.run import Clerk, Outcome, claim
+from steelyard.cli.booked import FAULTS, fail
 from steelyard.ledger.chain import Batch
 from steelyard.metering.recovery import Recovery
 from steelyard.metering.segments import Damage
 from steelyard.studio import Studio
+
+_STDIN = 0
 
 
 @click.command("clerk")
@@ -31,19 +33,19 @@ def command(folder: Path, once: bool, as_json: bool, supervised: bool) -> None:
     Ends at Ctrl-C or SIGTERM, after the batch at hand. Killed at any point, the next one goes on.
     """
     opened = app.load_studio(folder)
-    engine = app.open_database(opened)
     try:
-        with claim(app.clerk_lock(opened)):
-            clerk = app.open_clerk(opened, engine, app.SystemClock())
-            if once:
-                _once(clerk, as_json)
-            else:
-                _go_on(clerk, opened, as_json=as_json, supervised=supervised)
-    except (ClerkTakenError, BooksMovedError, LedgerError) as exc:
-        click.echo(f"steelyard: {exc}", err=True)
-        raise SystemExit(1) from exc
-    finally:
-        engine.dispose()
+        engine = app.open_database(opened)
+        try:
+            with claim(app.clerk_lock(opened)):
+                clerk = app.open_clerk(opened, engine, app.SystemClock())
+                if once:
+                    _once(clerk, as_json)
+                else:
+                    _go_on(clerk, opened, as_json=as_json, supervised=supervised)
+        finally:
+            engine.dispose()
+    except FAULTS as exc:
+        fail(str(exc))
 
 
 def _once(clerk: Clerk, as_json: bool) -> None:
@@ -93,9 +95,8 @@ def sentence(outcome: Outcome) -> str:
     """What was booked, for people."""
     if not outcome.batches:
         return "nothing to book"
-    parts = [
-        f"booked {outcome.calls:,} calls in {outcome.batches:,} batches: {outcome.lines:,} lines"
-    ]
+    batches = f"{outcome.batches:,} batch{'es' if outcome.batches > 1 else ''}"
+    parts = [f"booked {outcome.calls:,} calls in {batches}: {outcome.lines:,} lines"]
     if outcome.duplicates:
         parts.append(f"{outcome.duplicates:,} were booked before")
     if outcome.conflicts:
@@ -138,7 +139,8 @@ class _Report:
 
 
 def _watch_stdin(stopping: threading.Event) -> None:
-    while sys.stdin.buffer.read(4096):
+    # Not through sys.stdin, whose lock this thread would hold while the process ends.
+    while os.read(_STDIN, 4096):
         pass
     stopping.set()
 
