@@ -27,6 +27,13 @@ class BookedMonth(NamedTuple):
     sums: list[LineSum]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of the engine take turns: one of them has all processors already."""
+    for item in items:
+        if item.path.name == "test_engine.py":
+            item.add_marker(pytest.mark.xdist_group("engine"))
+
+
 @pytest.fixture(scope="session")
 def november() -> BookedMonth:
     """November 2026 at a small studio: ``tests/fixtures/november.toml`` and ``.tsv``."""
