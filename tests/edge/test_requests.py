@@ -163,6 +163,19 @@ def test_a_body_shorter_than_it_says_is_no_call(gateway: Gateway):
     assert len(gateway.announcements()) == before + 1
 
 
+def test_a_stream_ends_with_its_last_event(gateway: Gateway):
+    """The body's end is sent at once, however long the stream was: nothing keeps it open."""
+    body = BODY[:-1] + b',"stream":true,"echo":{"words":4,"delay_ms":30}}'
+    with socket.create_connection(gateway.address, timeout=2) as connection:
+        connection.sendall(sized(body))
+        raw = b""
+        while not raw.endswith(b"\r\n0\r\n\r\n"):
+            part = connection.recv(65536)
+            assert part
+            raw += part
+    assert b"data: [DONE]\n\n" in raw
+
+
 def test_what_follows_a_body_is_the_next_request(gateway: Gateway):
     """A body longer than it says would be a second request: it is one, and is refused as such."""
     smuggled = b"GET /v1/models HTTP/1.1\r\n" + HOST + b"\r\n"

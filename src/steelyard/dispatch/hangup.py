@@ -26,6 +26,7 @@ class Hangup:
         self._start.cancel()
         if self._watcher is not None:
             self._watcher.cancel()
+            self._watcher = None
 
     def _watch(self) -> None:
         self._watcher = self._loop.create_task(self._wait())

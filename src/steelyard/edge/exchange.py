@@ -8,7 +8,7 @@ from steelyard.dispatch.calls import Arrival, Ask, CallerGoneError
 from steelyard.dispatch.refusals import Refusal
 from steelyard.edge import errors
 from steelyard.edge.body import MEDIA_TYPE, Limits, discard, read
-from steelyard.edge.rsgi import HTTPProtocol, ProtocolClosed, Scope
+from steelyard.edge.rsgi import HTTPProtocol, ProtocolClosed, Scope, StreamTransport
 from steelyard.values import ids
 from steelyard.values.clock import Clock
 
@@ -34,6 +34,7 @@ class Exchange:
         self.understand: Callable[[bytes], Ask | Refusal] | None = None
         """How the body of a call is understood."""
         self._proto = proto
+        self._stream: StreamTransport | None = None
         self._clock = clock
         self._limits = limits
         self._body_read = False
@@ -64,8 +65,13 @@ class Exchange:
         head = self._head("text/event-stream; charset=utf-8", [("cache-control", "no-cache")])
         self._stream = self._proto.response_stream(200, head)
 
+    def end(self) -> None:
+        """Let go of a stream: the server ends its body when nobody holds it any more."""
+        self._stream = None
+
     async def send(self, data: bytes) -> None:
         """Send a part of a stream. Raises: CallerGoneError."""
+        assert self._stream is not None
         try:
             await self._stream.send_bytes(data)
         except ProtocolClosed as exc:

@@ -52,6 +52,8 @@ class Gateway:
                 message = "Something went wrong in the gateway; its log has the fault."
                 await exchange.refuse(Refusal(code=Code.INTERNAL_ERROR, message=message))
             raise
+        finally:
+            exchange.end()
 
     async def _answer(self, exchange: Exchange) -> Refusal | None:
         path, method = exchange.scope.path, exchange.scope.method
