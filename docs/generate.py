@@ -42,10 +42,7 @@ def commands(
     yield context.command_path, context
     if isinstance(command, click.Group):
         for child in command.list_commands(context):
-            try:
-                found = command.get_command(context, child)
-            except ModuleNotFoundError:  # in the table, but not built yet
-                continue
+            found = command.get_command(context, child)
             assert found is not None
             yield from commands(found, child, context)
 
