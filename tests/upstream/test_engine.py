@@ -142,7 +142,7 @@ async def test_an_embedding_does_not_depend_on_what_was_cached(post):
 
 
 async def test_an_input_longer_than_a_batch_is_embedded(post):
-    status, text = await post("/v1/embeddings", {"input": "silver coin " * 200})
+    status, text = await post("/v1/embeddings", {"input": "silver coin " * 140})
     assert status == 200
     assert msgspec.json.decode(text)["usage"]["prompt_tokens"] > EngineOptions(port=1).batch_tokens
 
@@ -172,15 +172,15 @@ async def test_a_prompt_that_is_too_long_is_refused(post, stream):
     status, text = await post("/v1/chat/completions", body)
     error = msgspec.json.decode(text)["error"]
     assert (status, error["type"]) == (400, "exceed_context_size_error")
-    assert error["n_prompt_tokens"] > error["n_ctx"] == 1024
+    assert error["n_prompt_tokens"] > error["n_ctx"] == 512
 
 
 async def test_an_answer_stops_where_its_context_ends(post):
-    body = CHAT | {"messages": [{"role": "user", "content": "silver " * 950}], "max_tokens": 500}
+    body = CHAT | {"messages": [{"role": "user", "content": "silver " * 440}], "max_tokens": 200}
     status, text = await post("/v1/chat/completions", body | {"ignore_eos": True})
     answer = msgspec.json.decode(text)
     assert (status, answer["choices"][0]["finish_reason"]) == (200, "length")
-    assert answer["usage"]["total_tokens"] == 1024
+    assert answer["usage"]["total_tokens"] == 512
 
 
 async def test_hanging_up_frees_the_slot(engine):
@@ -192,7 +192,7 @@ async def test_hanging_up_frees_the_slot(engine):
             async with http.get("/metrics") as answer:
                 return "\nllamacpp:requests_processing 0\n" not in await answer.text()
 
-        body = CHAT | {"stream": True, "max_tokens": 900, "ignore_eos": True}
+        body = CHAT | {"stream": True, "max_tokens": 400, "ignore_eos": True}
         async with http.post("/v1/chat/completions", json=body) as answer:
             await answer.content.readline()
             assert await working()

