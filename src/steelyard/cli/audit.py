@@ -15,7 +15,8 @@ from rich.table import Table
 from steelyard import app
 from steelyard.clerk.audit import Proof, audit
 from steelyard.clerk.difference import DifferenceError
-from steelyard.cli.booked import FAULTS, fail
+from steelyard.cli.booked import FAULTS
+from steelyard.cli.failing import fail
 from steelyard.store.archive import open_archive
 from steelyard.studio import Studio
 from steelyard.values import money

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
 
 import click
 import msgspec
@@ -14,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 from steelyard import app
 from steelyard.clerk.books import BooksMovedError
 from steelyard.clerk.run import ClerkTakenError, Outcome
+from steelyard.cli.failing import fail
 from steelyard.ledger.balances import LedgerError
 from steelyard.store.closings import Closings
 from steelyard.store.engines import SchemaError
@@ -58,12 +58,6 @@ def booked(folder: Path) -> Generator[Booked]:
             engine.dispose()
     except FAULTS as exc:
         fail(str(exc))
-
-
-def fail(sentence: str) -> NoReturn:
-    """Say on standard error why nothing was done, and exit."""
-    click.echo(f"steelyard: {sentence}", err=True)
-    raise SystemExit(1)
 
 
 def _say_what_is_unread(outcome: Outcome | None) -> None:

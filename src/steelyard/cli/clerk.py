@@ -13,7 +13,8 @@ import msgspec
 
 from steelyard import app
 from steelyard.clerk.run import Clerk, Outcome, claim
-from steelyard.cli.booked import FAULTS, fail
+from steelyard.cli.booked import FAULTS
+from steelyard.cli.failing import fail
 from steelyard.ledger.chain import Batch
 from steelyard.metering.recovery import Recovery
 from steelyard.metering.segments import Damage

@@ -16,7 +16,8 @@ from steelyard.clerk import closing as closings
 from steelyard.clerk.closing import Closing, Refused
 from steelyard.clerk.printing import coins
 from steelyard.clerk.publishing import publish
-from steelyard.cli.booked import Booked, booked, fail
+from steelyard.cli.booked import Booked, booked
+from steelyard.cli.failing import fail
 from steelyard.values import money, periods
 
 

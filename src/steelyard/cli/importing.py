@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
@@ -12,18 +13,18 @@ from zoneinfo import ZoneInfo
 
 import click
 import msgspec
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from sqlalchemy.exc import OperationalError
 
 from steelyard import app
 from steelyard.catalogue import offers
-from steelyard.cli.booked import fail
+from steelyard.cli.failing import fail
 from steelyard.metering.journal import JournalError, JournalWriter
 from steelyard.metering.traces import files, placing
 from steelyard.metering.traces.formats import FORMATS
 from steelyard.metering.traces.intake import Intake, take
 from steelyard.metering.traces.placing import Placement
 from steelyard.metering.traces.rows import BadRow, Format
+from steelyard.store.engines import SchemaError
 from steelyard.studio import Studio
 from steelyard.values import periods
 from steelyard.values.meters import METERS
@@ -186,11 +187,14 @@ def _sells(opened: Studio, contract: str, model: str, deployment: str) -> bool:
 
 
 def _record_edition(opened: Studio) -> int:
-    engine = app.open_database(opened)
     try:
-        return app.record_edition(opened, engine, app.SystemClock())
-    finally:
-        engine.dispose()
+        engine = app.open_database(opened)
+        try:
+            return app.record_edition(opened, engine, app.SystemClock())
+        finally:
+            engine.dispose()
+    except (OperationalError, SchemaError) as exc:
+        fail(str(exc))
 
 
 def _mapping(written: str) -> tuple[str, str]:
@@ -213,14 +217,19 @@ def _start(written: str, zone: str) -> int:
 @contextmanager
 def _progress(file: Path) -> Generator[Callable[[int], None]]:
     """A bar on a terminal that moves as the file is read."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TimeRemainingColumn(),
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich import console, progress  # noqa: PLC0415 - only a terminal has a bar
+
+    shown = progress.Progress(
+        progress.TextColumn(file.name),
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TimeRemainingColumn(),
+        console=console.Console(stderr=True),
+        transient=True,
     )
-    console = Console(stderr=True)
-    shown = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     with shown:
         task = shown.add_task(file.name, total=file.stat().st_size)
         yield lambda done: shown.update(task, completed=done)

@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from steelyard.clerk.printing import aligned, decimals
-from steelyard.cli.booked import booked, fail
+from steelyard.cli.booked import booked
 from steelyard.cli.close import read_month
+from steelyard.cli.failing import fail
 from steelyard.lab import money as lab
 from steelyard.lab.flows import COMPONENT_NAMES
 from steelyard.lab.money import MoneyReport
