@@ -105,7 +105,14 @@ class ClerkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How much of the machine the embedded engine takes."""
 
-    threads: Annotated[int, Meta(ge=1, le=256, description="Threads that compute.")] = 2
+    threads: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=256,
+            description="Threads that compute; on a busy machine they wait for each other.",
+        ),
+    ] = 1
     slots: Annotated[
         int, Meta(ge=1, le=64, description="Calls generated at once, in one batch.")
     ] = 4
