@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -133,7 +135,7 @@ def killed(monkeypatch, step):
     if step == "before the lines":
         monkeypatch.setattr(parquet, "write", die)
     elif step == "while they are written":
-        monkeypatch.setattr(parquet.os, "fsync", die)
+        monkeypatch.setattr(Path, "rename", die)
     elif step == "after the lines":
         monkeypatch.setattr(Books, "book", die)
     else:

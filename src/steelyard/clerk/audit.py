@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
+import pyarrow as pa
 
 from steelyard.catalogue.documents import Edition
 from steelyard.clerk import batch as journal
 from steelyard.clerk import book, dedupe, parquet
 from steelyard.clerk.archive import Archive, BookedBatch, BookedClosing, chained
 from steelyard.clerk.batch import Gathered
-from steelyard.clerk.book import Editions, Priced
+from steelyard.clerk.book import Editions
+from steelyard.clerk.books import Head
 from steelyard.clerk.closing import draw_up
 from steelyard.clerk.dedupe import Sifted
 from steelyard.clerk.difference import differ, same, same_file, same_row, same_rows
@@ -158,16 +160,18 @@ def _same_batch(
     gathered = _gather(booked, rebuilt, journal_root)
     sifted = _sift(archive, gathered, number)
     first_open = str(periods.following(periods.month(rebuilt.closed))) if rebuilt.closed else None
-    priced = book.price(sifted, editions, first_open, number)
-    written = _same_lines(booked, priced, lines)
-    batch = book.describe(number, first_open, gathered, sifted, priced, written)
+    rated = book.rate(sifted, editions, first_open)
+    posted = book.post(rated, editions, number)
+    written = _same_lines(booked, rated.table, lines)
+    head = Head(batch=rebuilt.batch, hash=rebuilt.hash, first_open=first_open)
+    batch = book.describe(head, gathered, sifted, rated, posted, written)
     same_row(place, booked.batch, batch)
     same_rows(
         lambda row: f"set_aside, batch {number}, call {row.call_id.hex()}",
         archive.set_aside(number),
-        [*sifted.conflicts, *priced.unrated],
+        [*sifted.conflicts, *rated.unrated],
     )
-    rebuilt.hash = chain.batch_hash(rebuilt.hash, batch, priced.transfers)
+    rebuilt.hash = chain.batch_hash(rebuilt.hash, batch, posted.transfers)
     same(place, "hash", booked.hash, rebuilt.hash)
     rebuilt.batch = number
     rebuilt.rows["batches"] += 1
@@ -179,7 +183,7 @@ def _same_batch(
     rebuilt.sums["records"] += len(gathered.records)
     for name in ("duplicates", "conflicts", "unrated", "lines", "file_bytes"):
         rebuilt.sums[name] += getattr(batch, name)
-    return priced.transfers
+    return posted.transfers
 
 
 def _gather(booked: BookedBatch, rebuilt: _Rebuilt, journal_root: Path) -> Gathered:
@@ -214,7 +218,7 @@ def _sift(archive: Archive, gathered: Gathered, number: int) -> Sifted:
     return sifted
 
 
-def _same_lines(booked: BookedBatch, priced: Priced, lines: Path) -> parquet.LineFile:
+def _same_lines(booked: BookedBatch, table: pa.Table, lines: Path) -> parquet.LineFile:
     path = parquet.path_of(lines, booked.batch.number)
     name = f"lines/{path.name}"
     try:
@@ -223,7 +227,7 @@ def _same_lines(booked: BookedBatch, priced: Priced, lines: Path) -> parquet.Lin
         differ(name, f"the file can't be read: {exc.strerror}")
     sha256 = hashlib.sha256(found).digest()
     untouched = sha256 == booked.batch.file_sha256
-    same_file(name, found, priced.table, untouched=untouched)
+    same_file(name, found, table, untouched=untouched)
     return parquet.LineFile(len(found), sha256)
 
 

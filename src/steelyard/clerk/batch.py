@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from steelyard.clerk import parquet
 from steelyard.ledger.chain import Range
 from steelyard.metering import segments
 from steelyard.metering.frames import Item, Seal
@@ -58,6 +59,8 @@ class Journal:
                     break
             if len(records) > count:
                 ranges.append(Range(segment.name, start, end))
+            elif start and end == start and _is_sealed(segment, end):
+                self._done.add(segment.name)
         return Gathered(tuple(ranges), records)
 
     def frontier(self, cursors: Mapping[str, int]) -> dict[str, int]:
@@ -75,6 +78,19 @@ class Journal:
                 yield after, item
         except DamageError as exc:
             self.damages[segment.name] = exc.damage
+
+
+def settle(root: Path, ranges: tuple[Range, ...]) -> None:
+    """Wait until the ranges are on the disk, whatever their writers wait for.
+
+    Else a power cut could take from the journal what the books have.
+    """
+    for each in ranges:
+        path = root / each.segment
+        parquet.sync(path)
+        if not each.start:
+            parquet.sync(path.parent)
+            parquet.sync(root)
 
 
 def reread(root: Path, ranges: tuple[Range, ...]) -> list[UsageRecord]:
@@ -101,3 +117,8 @@ def reread(root: Path, ranges: tuple[Range, ...]) -> list[UsageRecord]:
             reason = f"no frame ends at byte {each.end}, to which the segment was booked"
             raise DamageError(Damage(path, end, reason))
     return records
+
+
+def _is_sealed(segment: Segment, end: int) -> bool:
+    seal = segments.seal_of(segment.path)
+    return seal is not None and segment.path.stat().st_size == end

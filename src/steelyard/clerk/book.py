@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
 
 from steelyard.catalogue.documents import Edition
-from steelyard.clerk import dedupe, parquet
+from steelyard.clerk import batch, dedupe, parquet
 from steelyard.clerk.batch import Gathered
 from steelyard.clerk.books import Booking, Books, Head, SetAside
 from steelyard.clerk.dedupe import Sifted
@@ -24,85 +25,94 @@ Editions = Mapping[int, tuple[bytes, Edition]]
 """Recorded editions by number, each with its hash."""
 
 
-class Priced(NamedTuple):
-    """A batch's lines and what follows from them."""
+class Rated(NamedTuple):
+    """A batch's lines, its calls that have none, and the editions that priced the others."""
 
     table: pa.Table
     unrated: list[SetAside]
-    transfers: tuple[Transfer, ...]
-    periods: tuple[str, ...]
     editions: tuple[tuple[int, bytes], ...]
 
 
-def book(books: Books, editions: Editions, lines: Path, gathered: Gathered) -> Batch:
+class Posted(NamedTuple):
+    """What follows from a batch's lines: transfers, and the periods that the lines belong to."""
+
+    transfers: tuple[Transfer, ...]
+    periods: tuple[str, ...]
+
+
+def book(books: Books, editions: Editions, journal: Path, lines: Path, gathered: Gathered) -> Batch:
     """Book what was gathered as the next batch.
 
+    Journal and lines are brought to the disk meanwhile; both are there before the books are.
     Raises: BooksMovedError when something else was booked meanwhile; LedgerError.
     """
     head = books.head()
     number = head.batch + 1
-    sifted = dedupe.sift(gathered.records, books.digests)
-    priced = price(sifted, editions, head.first_open, number)
-    written = parquet.write(lines, number, priced.table)
-    batch = describe(number, head.first_open, gathered, sifted, priced, written)
-    books.book(booking(head, batch, sifted, priced))
-    return batch
+    with ThreadPoolExecutor(max_workers=2) as aside:
+        settled = aside.submit(batch.settle, journal, gathered.ranges)
+        sifted = dedupe.sift(gathered.records, books.digests)
+        rated = rate(sifted, editions, head.first_open)
+        written = aside.submit(parquet.write, lines, number, rated.table)
+        posted = post(rated, editions, number)
+        settled.result()
+        booked = describe(head, gathered, sifted, rated, posted, written.result())
+    books.book(
+        Booking(
+            follows=head,
+            batch=booked,
+            hash=chain.batch_hash(head.hash, booked, posted.transfers),
+            transfers=posted.transfers,
+            calls=sifted.calls,
+            set_aside=[*sifted.conflicts, *rated.unrated],
+        )
+    )
+    return booked
 
 
-def price(sifted: Sifted, editions: Editions, first_open: str | None, number: int) -> Priced:
-    """Rate the calls of a batch and post their totals.
+def rate(sifted: Sifted, editions: Editions, first_open: str | None) -> Rated:
+    """Rate the calls of a batch."""
+    used = sorted({record.edition for record in sifted.records} & editions.keys())
+    opens = periods.month(first_open) if first_open else None
+    found = columnar.rate(
+        columnar.columns(sifted.records), {n: editions[n][1] for n in used}, opens
+    )
+    unrated = [dedupe.set_aside(sifted.records[each.row], each.reason) for each in found.unrated]
+    return Rated(found.table, unrated, tuple((n, editions[n][0]) for n in used))
+
+
+def post(rated: Rated, editions: Editions, number: int) -> Posted:
+    """Post the totals of a batch's lines.
 
     What is left of a sale goes to the operator of the newest edition that the batch was priced by.
     """
-    used = sorted({record.edition for record in sifted.records} & editions.keys())
-    opens = periods.month(first_open) if first_open else None
-    rated = columnar.rate(
-        columnar.columns(sifted.records), {n: editions[n][1] for n in used}, opens
-    )
-    unrated = [dedupe.set_aside(sifted.records[each.row], each.reason) for each in rated.unrated]
     found = totals(rated.table)
-    moved = posting.post(found, number, editions[used[-1]][1].operator) if found else ()
-    return Priced(
-        table=rated.table,
-        unrated=unrated,
-        transfers=moved,
-        periods=tuple(sorted({total.period for total in found})),
-        editions=tuple((n, editions[n][0]) for n in used),
-    )
+    if not found:
+        return Posted((), ())
+    newest, _ = rated.editions[-1]
+    moved = posting.post(found, number, editions[newest][1].operator)
+    return Posted(moved, tuple(sorted({total.period for total in found})))
 
 
 def describe(
-    number: int,
-    first_open: str | None,
+    head: Head,
     gathered: Gathered,
     sifted: Sifted,
-    priced: Priced,
+    rated: Rated,
+    posted: Posted,
     written: parquet.LineFile,
 ) -> Batch:
-    """What a batch read and wrote, as the books keep it."""
+    """What the batch after ``head`` read and wrote, as the books keep it."""
     return Batch(
-        number=number,
-        first_open=first_open,
+        number=head.batch + 1,
+        first_open=head.first_open,
         ranges=gathered.ranges,
-        editions=priced.editions,
+        editions=rated.editions,
         calls=len(sifted.calls),
-        unrated=len(priced.unrated),
+        unrated=len(rated.unrated),
         duplicates=sifted.duplicates,
         conflicts=len(sifted.conflicts),
-        lines=priced.table.num_rows,
-        periods=priced.periods,
+        lines=rated.table.num_rows,
+        periods=posted.periods,
         file_bytes=written.size,
         file_sha256=written.sha256,
-    )
-
-
-def booking(head: Head, batch: Batch, sifted: Sifted, priced: Priced) -> Booking:
-    """A batch, chained to what was booked before it."""
-    return Booking(
-        follows=head,
-        batch=batch,
-        hash=chain.batch_hash(head.hash, batch, priced.transfers),
-        transfers=priced.transfers,
-        calls=sifted.calls,
-        set_aside=[*sifted.conflicts, *priced.unrated],
     )

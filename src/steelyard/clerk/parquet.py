@@ -55,13 +55,13 @@ def write(folder: Path, batch: int, table: pa.Table) -> LineFile:
         file.flush()
         os.fsync(file.fileno())
     unfinished.rename(path_of(folder, batch))
-    sync_folder(folder)
+    sync(folder)
     return LineFile(len(data), hashlib.sha256(data).digest())
 
 
-def sync_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk."""
-    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+def sync(path: Path) -> None:
+    """Wait until a file's bytes, or a folder's names, are on the disk."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
     finally:

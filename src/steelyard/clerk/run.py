@@ -139,7 +139,9 @@ class Clerk:
         self._learn(gathered)
         for attempt in range(1, ATTEMPTS_MAX + 1):
             try:
-                return book.book(self._books, self._editions, self._lines, gathered)
+                return book.book(
+                    self._books, self._editions, self._journal.root, self._lines, gathered
+                )
             except BooksMovedError:
                 if attempt == ATTEMPTS_MAX:
                     raise
