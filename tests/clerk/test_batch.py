@@ -23,7 +23,7 @@ def gathered(root, cursors, calls_max):
 
 def test_a_batch_goes_on_where_the_last_ended(tmp_path):
     journal(tmp_path, "live-1", calls(5), blocks=False)
-    journal(tmp_path, "live-2", calls(5, seed=1))
+    journal(tmp_path, "live-2", calls(5, seed=1), blocks=False)
     first, second = "live-1/00000001.seg", "live-2/00000001.seg"
     sizes = {name: (tmp_path / "journal" / name).stat().st_size for name in (first, second)}
     ((name, start, end),), count = gathered(tmp_path, {}, 3)
