@@ -84,6 +84,9 @@ earner = "grid"
 per_million = { input = "0.9", output = "2.1" }
 """,
 }
+UNSET = (DATABASE_VARIABLE, "PYTHONDONTWRITEBYTECODE")
+"""What the processes are not told: their books are in the folder, their modules compiled once."""
+
 WAIT_S = 600
 """How long booking may take before something is wrong."""
 
@@ -148,7 +151,7 @@ def _measure(folder: Path) -> dict[str, float]:
 
 def _start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "steelyard", "--studio", str(folder), *arguments]
-    environment = {name: text for name, text in os.environ.items() if name != DATABASE_VARIABLE}
+    environment = {name: text for name, text in os.environ.items() if name not in UNSET}
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 
 

@@ -9,11 +9,11 @@ from typing import Annotated
 
 import msgspec
 
+from steelyard.metering.traces.instants import seconds_us
 from steelyard.metering.traces.prefixes import Blocks, Count, decode_fault
 from steelyard.metering.traces.rows import Fault, Format, Parse, Row
 
 BLOCK_TOKENS = 16
-_US_PER_S = 1_000_000
 
 
 class _Call(msgspec.Struct, frozen=True):
@@ -35,7 +35,7 @@ def parser(_header: str) -> Parse:
         except msgspec.DecodeError as exc:
             return decode_fault(line, exc)
         meters = blocks.meters(call.input_length, call.output_length, call.hash_ids)
-        return Row(round(call.timestamp * _US_PER_S), None, None, meters, line)
+        return Row(seconds_us(call.timestamp), None, None, meters, line)
 
     return parse
 

@@ -35,8 +35,8 @@ def lines(path: Path, advanced: Callable[[int], object]) -> Iterator[str]:
             if not newline:
                 rest = (rest + chunk)[: LINE_BYTES_MAX + 1]
                 continue
-            text = (rest + whole).decode("utf-8", "surrogateescape")
-            yield from (line.removesuffix("\r") for line in text.split("\n"))
+            text = (rest + whole + newline).decode("utf-8", "surrogateescape")
+            yield from text.replace("\r\n", "\n")[:-1].split("\n")
             rest = after
         if rest:
             yield rest.decode("utf-8", "surrogateescape").removesuffix("\r")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from steelyard.values import periods
 
-_FRACTION_DIGITS = 6
+_US_PER_S = 1_000_000
 
 
 def instant_us(text: str) -> int | None:
@@ -21,7 +21,6 @@ def instant_us(text: str) -> int | None:
     return periods.to_us(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 
-def seconds_us(text: str) -> int:
-    """A plain decimal number of seconds as µs; digits beyond the microsecond are cut off."""
-    whole, _, fraction = text.partition(".")
-    return int(whole + fraction[:_FRACTION_DIGITS].ljust(_FRACTION_DIGITS, "0"))
+def seconds_us(seconds: float) -> int:
+    """Seconds from the beginning of a trace as whole µs; exact for 300 years of microseconds."""
+    return round(seconds * _US_PER_S)

@@ -97,7 +97,8 @@ def _records(
     for number, line in enumerate(lines, 2 if trace.header else 1):
         if not line:
             continue
-        row = _row(parse, line)
+        plain = line.isascii() and len(line) <= LINE_BYTES_MAX
+        row = parse(line) if plain else _odd_row(parse, line)
         if isinstance(row, Fault):
             yield _aside(number, row, line)
             continue
@@ -144,14 +145,13 @@ def _records(
         )
 
 
-def _row(parse: Parse, line: str) -> Row | Fault:
+def _odd_row(parse: Parse, line: str) -> Row | Fault:
     if len(line) > LINE_BYTES_MAX:
         return Fault(LINE_BYTES_MAX + 1, f"the line goes on after {LINE_BYTES_MAX:,} bytes")
-    if not line.isascii():
-        try:
-            line.encode()
-        except UnicodeEncodeError as exc:
-            return Fault(exc.start + 1, "not UTF-8")
+    try:
+        line.encode()
+    except UnicodeEncodeError as exc:
+        return Fault(exc.start + 1, "not UTF-8")
     return parse(line)
 
 

@@ -55,7 +55,7 @@ def parser(header: str) -> Parse:
         }
         if images != "0":
             meters["images"] = int(images)
-        return Row(seconds_us(at), model, client or None, meters, line)
+        return Row(seconds_us(float(at)), model, client or None, meters, line)
 
     return parse
 
