@@ -18,7 +18,8 @@ from click.testing import CliRunner, Result
 from steelyard import app
 from steelyard.cli.main import cli
 from steelyard.store.engines import writing
-from tests.clerk.desk import Sum, sum_of
+from steelyard.values import ids
+from tests.clerk.desk import Sum, calls, journal, sum_of
 
 TRACE = Path(__file__).parents[2] / "examples" / "traces" / "AzureLLMInferenceTrace_conv.csv.gz"
 ROWS = 600
@@ -157,6 +158,19 @@ def test_a_damaged_segment_is_reported_by_the_clerk(market, tmp_path):
     result = steelyard(root, "clerk", "--once")
     assert result.exit_code == 1
     assert f"{segment} is damaged at byte " in result.output
+
+
+def test_what_is_set_aside_is_listed(market, tmp_path):
+    root = studio(market, tmp_path / "aside")
+    assert steelyard(root, "clerk", "--set-aside").output == "Nothing is set aside.\n"
+    unsold = calls(1)[0]
+    journal(root, "live-1", [unsold])
+    assert "1 have no price (see --set-aside)" in steelyard(root, "clerk", "--once").output
+    listed = steelyard(root, "clerk", "--set-aside").output
+    assert ids.text(unsold.call_id) in listed
+    found = done(root, "clerk", "--set-aside")
+    assert (found["batch"], found["reason"]) == (1, "edition")
+    assert found["record"]["meters"] == unsold.meters
 
 
 def started(root: Path, *args: str) -> subprocess.Popen[bytes]:

@@ -6,10 +6,14 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 import msgspec
+from rich import box
+from rich.console import Console
+from rich.table import Table
 
 from steelyard import app
 from steelyard.clerk.run import Clerk, Outcome, claim
@@ -18,17 +22,24 @@ from steelyard.cli.failing import fail
 from steelyard.ledger.chain import Batch
 from steelyard.metering.recovery import Recovery
 from steelyard.metering.segments import Damage
+from steelyard.store.books import Books
 from steelyard.studio import Studio
+from steelyard.values import ids
+from steelyard.values.usage import UsageRecord
+
+SET_ASIDE_MAX = 1000
+"""How many records that were set aside are listed, the latest."""
 
 _STDIN = 0
 
 
 @click.command("clerk")
 @click.option("--once", is_flag=True, help="Book what is there and end.")
-@click.option("--json", "as_json", is_flag=True, help="Print one line for a machine at each end.")
+@click.option("--set-aside", is_flag=True, help="List what was read and has no lines, and why.")
+@click.option("--json", "as_json", is_flag=True, help="Print lines for a machine.")
 @click.option("--supervised", is_flag=True, hidden=True, help="End when standard input closes.")
 @click.pass_obj
-def command(folder: Path, once: bool, as_json: bool, supervised: bool) -> None:
+def command(folder: Path, once: bool, set_aside: bool, as_json: bool, supervised: bool) -> None:
     """Book what is in the journal, and go on as it grows.
 
     Ends at Ctrl-C or SIGTERM, after the batch at hand. Killed at any point, the next one goes on.
@@ -37,6 +48,9 @@ def command(folder: Path, once: bool, as_json: bool, supervised: bool) -> None:
     try:
         engine = app.open_database(opened)
         try:
+            if set_aside:
+                _list_set_aside(app.open_books(engine), as_json)
+                return
             with claim(app.clerk_lock(opened)):
                 clerk = app.open_clerk(opened, engine, app.SystemClock())
                 if once:
@@ -92,6 +106,33 @@ def _go_on(clerk: Clerk, opened: Studio, *, as_json: bool, supervised: bool) -> 
     clerk.run(told, stopping.is_set, lambda: stopping.wait(pause_s))
 
 
+def _list_set_aside(books: Books, as_json: bool) -> None:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("batch", "call", "why", "contract", "model"):
+        table.add_column(name)
+    found = books.set_aside(SET_ASIDE_MAX)
+    for batch, each in found:
+        record = msgspec.msgpack.decode(each.record, type=UsageRecord)
+        if as_json:
+            plain = {"batch": batch, "call": ids.text(each.call_id), "reason": each.reason}
+            click.echo(msgspec.json.encode({**plain, "record": _plain(record)}))
+        else:
+            call = ids.text(each.call_id)
+            table.add_row(str(batch), call, each.reason, record.contract, record.model)
+    if as_json:
+        return
+    if not found:
+        click.echo("Nothing is set aside.")
+    else:
+        Console().print(table)
+    if len(found) == SET_ASIDE_MAX:
+        click.echo(f"These are the latest {SET_ASIDE_MAX}; there may be more.")
+
+
+def _plain(record: UsageRecord) -> Mapping[str, object]:
+    return msgspec.structs.asdict(record) | {"call_id": ids.text(record.call_id)}
+
+
 def sentence(outcome: Outcome) -> str:
     """What was booked, for people."""
     if not outcome.batches:
@@ -101,9 +142,9 @@ def sentence(outcome: Outcome) -> str:
     if outcome.duplicates:
         parts.append(f"{outcome.duplicates:,} were booked before")
     if outcome.conflicts:
-        parts.append(f"{outcome.conflicts:,} contradict a booked call and are set aside")
+        parts.append(f"{outcome.conflicts:,} contradict a booked call (see --set-aside)")
     if outcome.unrated:
-        parts.append(f"{outcome.unrated:,} have no price and are set aside")
+        parts.append(f"{outcome.unrated:,} have no price (see --set-aside)")
     return "; ".join(parts)
 
 

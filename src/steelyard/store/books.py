@@ -9,7 +9,7 @@ import msgspec
 import sqlalchemy as sa
 
 from steelyard.catalogue.documents import Edition
-from steelyard.clerk.books import Booking, BooksMovedError, CallDigest, Head
+from steelyard.clerk.books import Booking, BooksMovedError, CallDigest, Head, SetAside
 from steelyard.clerk.dedupe import DIGEST_BYTES
 from steelyard.ledger import balances as ledger
 from steelyard.ledger.balances import Account, Balance
@@ -86,6 +86,14 @@ class Books:
                 row.number: (row.sha256, msgspec.json.decode(row.body, type=Edition))
                 for row in connection.execute(query)
             }
+
+    def set_aside(self, latest: int) -> list[tuple[int, SetAside]]:
+        """The latest records that were set aside, each with its batch, newest first."""
+        table = tables.set_aside.c
+        order = (table.batch.desc(), table.sequence.desc())
+        with reading(self._engine) as connection:
+            rows = connection.execute(sa.select(tables.set_aside).order_by(*order).limit(latest))
+            return [(row.batch, SetAside(row.call_id, row.reason, row.record)) for row in rows]
 
     def book(self, booking: Booking) -> None:
         """Book a batch in one transaction.
