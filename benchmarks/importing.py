@@ -10,6 +10,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +33,9 @@ STUDIO = {
 name = "Bench"
 operator = "house"
 zone = "Asia/Shanghai"
+
+[clerk]
+poll_ms = 50
 
 [[customer]]
 id = "acme"
@@ -91,8 +96,8 @@ WAIT_S = 600
 """How long booking may take before something is wrong."""
 
 
-def measure() -> dict[str, float]:
-    """Import and book the trace; how fast, with how much memory, and how far from the floor.
+def measure(trace: Path = TRACE) -> dict[str, float]:
+    """Import and book a trace; how fast, with how much memory, and how far from the floor.
 
     The floor is the same file read and summed by DuckDB, in one process.
     """
@@ -102,23 +107,21 @@ def measure() -> dict[str, float]:
             path = folder / name
             path.parent.mkdir(exist_ok=True)
             path.write_text(text, "utf-8")
-        return _measure(folder)
+        return _measure(folder, trace)
     finally:
         shutil.rmtree(folder)
 
 
-def _measure(folder: Path) -> dict[str, float]:
-    clerk = _start(folder, "clerk", "--json")
-    watchdog = threading.Timer(WAIT_S, clerk.kill)
-    watchdog.start()
-    try:
+def _measure(folder: Path, trace: Path) -> dict[str, float]:
+    with _start(folder, "clerk", "--json") as clerk, _killed_after(clerk, WAIT_S):
         assert _told(clerk)["ready"]
         began_s = time.perf_counter()
         models = [f"--by-model={theirs}={ours}" for theirs, ours in MODELS.items()]
         placed = ["--format=servegen", "--contract=acme", "--start=2026-11-02T00:00", *models]
-        importing = _start(folder, "import", str(TRACE), *placed, "--json")
-        calls = json.loads(importing.stdout.read() if importing.stdout else "")["calls"]
-        import_used = _end(importing)
+        with _start(folder, "import", str(trace), *placed, "--json") as importing:
+            assert importing.stdout is not None
+            calls = json.load(importing.stdout)["calls"]
+            import_used = _end(importing)
         import_s = time.perf_counter() - began_s
         booked = lines = 0
         while booked < calls:
@@ -127,11 +130,7 @@ def _measure(folder: Path) -> dict[str, float]:
         total_s = time.perf_counter() - began_s
         clerk.terminate()
         clerk_used = _end(clerk)
-    finally:
-        watchdog.cancel()
-        if clerk.returncode is None:
-            clerk.kill()
-    floor_s = _floor_s(calls)
+    floor_s = _floor_s(trace, calls)
     return {
         "calls_count": calls,
         "lines_count": lines,
@@ -153,6 +152,19 @@ def _start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "steelyard", "--studio", str(folder), *arguments]
     environment = {name: text for name, text in os.environ.items() if name not in UNSET}
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+@contextmanager
+def _killed_after(process: subprocess.Popen[str], wait_s: int) -> Generator[None]:
+    """See that a process ends with the block, and at the latest after ``wait_s``."""
+    watchdog = threading.Timer(wait_s, process.kill)
+    watchdog.start()
+    try:
+        yield
+    finally:
+        watchdog.cancel()
+        if process.returncode is None:
+            process.kill()
 
 
 def _told(process: subprocess.Popen[str]) -> dict[str, int]:
@@ -178,11 +190,11 @@ def _end(process: subprocess.Popen[str]) -> _Used:
     return _Used(used.ru_maxrss / 1024, used.ru_utime + used.ru_stime)
 
 
-def _floor_s(calls: int) -> float:
+def _floor_s(trace: Path, calls: int) -> float:
     query = "SELECT count(*), sum(input_tokens), sum(output_tokens) FROM read_csv(?)"
     with duckdb.connect(config={"threads": 1}) as connection:
         began_s = time.perf_counter()
-        found = connection.execute(query, [str(TRACE)]).fetchone()
+        found = connection.execute(query, [str(trace)]).fetchone()
         taken_s = time.perf_counter() - began_s
     assert found is not None
     assert found[0] == calls

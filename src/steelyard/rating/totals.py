@@ -26,18 +26,24 @@ def totals(table: pa.Table) -> list[Total]:
     """
     if not table.num_rows:
         return []
-    code = np.zeros(table.num_rows, dtype=np.int64)
+    code, space = np.zeros(table.num_rows, dtype=np.int64), 1
     for name in _KEYS:
         column = cast(
             "pa.DictionaryArray[Any, Any]",
             table.column(name).unify_dictionaries().combine_chunks(),
         )
-        code = _dense(code * len(column.dictionary) + column.indices.to_numpy())
+        if (words := len(column.dictionary)) > 1:
+            if space * words > _SPARSE:
+                code = _dense(code)
+                space = int(code.max()) + 1
+            code = code * words + column.indices.to_numpy()
+            space *= words
+    code = _dense(code)
     count = int(code.max()) + 1
     sums = _sums(code, count, table.column("amount_pico").combine_chunks())
-    first = np.empty(count, dtype=np.int64)
-    first[code[::-1]] = np.arange(len(code) - 1, -1, -1)
-    rows = table.select(_KEYS).take(first).to_pylist()
+    example = np.empty(count, dtype=np.int64)
+    example[code] = np.arange(len(code))
+    rows = table.select(_KEYS).take(example).to_pylist()
     return sorted(Total(**row, amount_pico=amount) for row, amount in zip(rows, sums, strict=True))
 
 

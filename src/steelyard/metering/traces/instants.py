@@ -22,5 +22,5 @@ def instant_us(text: str) -> int | None:
 
 
 def seconds_us(seconds: float) -> int:
-    """Seconds from the beginning of a trace as whole µs; exact for 300 years of microseconds."""
+    """Seconds from the beginning of a trace as whole µs, the nearest."""
     return round(seconds * _US_PER_S)

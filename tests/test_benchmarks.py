@@ -1,0 +1,34 @@
+"""Benchmarks run, and their numbers say in what they are."""
+
+from __future__ import annotations
+
+import gzip
+import importlib
+import itertools
+
+import pytest
+
+from benchmarks import __main__ as benchmarks
+from benchmarks import importing
+
+UNITS = ("_s", "_per_s", "_mb_max", "_count", "_ratio")
+
+
+def test_importing_measures_and_names_its_units(tmp_path):
+    trace = tmp_path / "trace.csv.gz"
+    with gzip.open(importing.TRACE) as whole:
+        trace.write_bytes(gzip.compress(b"".join(itertools.islice(whole, 2001))))
+    found = importing.measure(trace)
+    assert found["calls_count"] == 2000
+    assert found["lines_count"] > 2000
+    assert {"calls_per_s", "rss_mb_max", "over_floor_ratio"} <= found.keys()
+    assert all(key.endswith(UNITS) for key in found)
+    assert all(number > 0 for number in found.values())
+    written = benchmarks.table(found)
+    assert len(written.splitlines()) == len(found)
+    assert "calls_count" in written
+
+
+@pytest.mark.parametrize("module", benchmarks.BENCHMARKS.values())
+def test_each_benchmark_can_be_measured(module):
+    assert callable(importlib.import_module(module).measure)
