@@ -185,7 +185,7 @@ def _rounding_pico(document, made):
 def test_a_closed_period_leaves_nothing_unbilled_or_unsettled(november, sums):
     booked = apply({}, post(sums, 1, "orchard"))
     made = draw_up(sums, 7, november.edition, NOVEMBER, ENDED_US, (1, 1000))
-    after = apply(booked, made.transfers)
+    after = booked | apply(booked, made.transfers)
     for account, balance in after.items():
         name = account[0]
         if not name.endswith(("/receivable", "/payable")):

@@ -111,9 +111,9 @@ def test_any_batching_gives_the_same_nets(batches):
     together: balances.Balances = balances.apply(
         {}, posting.post([one for some in batches for one in some], 1, "house")
     )
-    apart: balances.Balances = {}
+    apart: dict[balances.Account, balances.Balance] = {}
     for number, some in enumerate(batches, start=1):
-        apart = balances.apply(apart, posting.post(some, number, "house"))
+        apart |= balances.apply(apart, posting.post(some, number, "house"))
     nets = [
         {account: b.net_pico for account, b in found.items() if b.net_pico}
         for found in (together, apart)

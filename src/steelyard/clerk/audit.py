@@ -282,7 +282,7 @@ def _same_transfers(
 ) -> None:
     same_rows(_transfer, found, moved)
     try:
-        rebuilt.balances = ledger.apply(rebuilt.balances, moved)
+        rebuilt.balances |= ledger.apply(rebuilt.balances, moved)
     except LedgerError as exc:
         differ("transfers", str(exc))
     rebuilt.rows["transfers"] += len(moved)

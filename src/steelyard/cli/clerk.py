@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +18,6 @@ from steelyard import app
 from steelyard.clerk.run import Clerk, Outcome, claim
 from steelyard.cli.booked import FAULTS
 from steelyard.cli.failing import fail
-from steelyard.ledger.chain import Batch
 from steelyard.metering.recovery import Recovery
 from steelyard.metering.segments import Damage
 from steelyard.store.books import Books
@@ -67,7 +65,8 @@ def _once(clerk: Clerk, as_json: bool) -> None:
     report = _Report()
     recovered = clerk.recover()
     report.recovery(recovered)
-    outcome = clerk.drain(lambda batch: report.batch(batch, quiet=as_json))
+    with Console(stderr=True).status("booking") as status:
+        outcome = clerk.drain(lambda batch: status.update(f"booked batch {batch.number:,}"))
     report.damages(outcome.damages)
     if as_json:
         click.echo(_json(outcome))
@@ -168,11 +167,6 @@ class _Report:
         """Say where the journal can't be read."""
         for each in found:
             self._say(f"{each}; what follows in this segment is not booked")
-
-    def batch(self, batch: Batch, *, quiet: bool) -> None:
-        """Show on a terminal how far it is."""
-        if not quiet and sys.stderr.isatty():
-            click.echo(f"\rbatch {batch.number:,}", nl=False, err=True)
 
     def _say(self, what: str) -> None:
         if what not in self._told:

@@ -47,7 +47,7 @@ def touched(transfers: Iterable[Transfer]) -> set[Account]:
 
 
 def apply(balances: Balances, transfers: Iterable[Transfer]) -> dict[Account, Balance]:
-    """The balances after transfers were booked; the old ones stay as they are.
+    """The new balances of the accounts that transfers move.
 
     Raises: LedgerError for a transfer that may not be booked, and for a sum too large to keep.
     """
@@ -59,9 +59,9 @@ def apply(balances: Balances, transfers: Iterable[Transfer]) -> dict[Account, Ba
         where = (transfer.currency, transfer.period)
         debits[transfer.debit, *where] += transfer.amount_pico
         credits_[transfer.credit, *where] += transfer.amount_pico
-    after = dict(balances)
+    after: dict[Account, Balance] = {}
     for account in sorted(touched(moved)):
-        before = after.get(account, NOTHING)
+        before = balances.get(account, NOTHING)
         balance = Balance(
             before.debit_pico + debits[account], before.credit_pico + credits_[account]
         )
