@@ -121,9 +121,11 @@ class Flight:
         if reading.error is not None:
             # The caller has the upstream's own words; there is nothing to add to them.
             return self._end("failed", reading, body=self._held, error=Code.UPSTREAM_ERROR)
+        if reading.finished and self._gone:
+            return self._end("cancelled", reading)
         if reading.finished:
             body = self._held if reading.done else self._held + DONE
-            return self._end("cancelled" if self._gone else "completed", reading, body=body)
+            return self._end("completed", reading, body=body)
         if self._begun:
             return self._fail(refusals.upstream_failed(Kind.BROKEN), paid=True)
         return self._fail(refusals.not_understood(), paid=False)
