@@ -8,6 +8,8 @@ import msgspec
 
 from steelyard.dispatch.refusals import Code, Refusal
 
+SERVER_ERRORS = 500
+
 Type = Literal["invalid_request_error", "server_error"]
 
 
@@ -106,11 +108,12 @@ def status_of(refusal: Refusal) -> int:
 
 def body_of(refusal: Refusal) -> bytes:
     """A refusal in OpenAI's shape, as JSON."""
+    kind: Type = "invalid_request_error" if status_of(refusal) < SERVER_ERRORS else "server_error"
     return msgspec.json.encode(
         _Body(
             _Error(
                 message=refusal.message,
-                type=refusal.type or ERRORS[refusal.code].type,
+                type=refusal.type or kind,
                 param=refusal.param,
                 code=refusal.upstream_code or refusal.code,
             )

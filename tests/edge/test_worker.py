@@ -1,0 +1,129 @@
+"""The worker as a process: how it begins, ends, and shares a port."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from typing import Any
+
+import openai
+import pytest
+
+from steelyard.app import SystemClock
+from steelyard.metering import segments
+from steelyard.metering.frames import Seal
+from steelyard.metering.recovery import recover
+from steelyard.worker import EXIT_FAILED, EXIT_REFUSED
+from tests.fixtures.gateway import Gateway, start, stop, write_studio
+
+pytestmark = pytest.mark.xdist_group("worker")
+
+HELLO: Any = [{"role": "user", "content": "good morning"}]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_studio(tmp_path, [])
+
+
+def streamed(gateway: Gateway, words: int, got: list[str]) -> threading.Thread:
+    """A stream of a word every 20 ms, in a thread; begun when this returns."""
+    begun = threading.Event()
+
+    def call() -> None:
+        with gateway.client() as client:
+            knobs = {"echo": {"words": words, "delay_ms": 20}}
+            for chunk in client.chat.completions.create(
+                model="echo-1", messages=HELLO, stream=True, extra_body=knobs
+            ):
+                got.append(chunk.choices[0].delta.content or "")
+                begun.set()
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    assert begun.wait(10)
+    return thread
+
+
+def seals(folder) -> list[Seal | None]:
+    return [segments.seal_of(each.path) for each in segments.segments(folder / "journal")]
+
+
+def test_told_to_end_it_lets_calls_end_and_seals_its_journal(folder):
+    gateway, got = start(folder), []
+    call = streamed(gateway, 40, got)
+    assert stop(gateway) == 0
+    call.join()
+    assert len([word for word in got if word]) == 40
+    (record,) = gateway.records()
+    assert record.outcome == "completed"
+    assert None not in seals(folder)
+
+
+def test_it_ends_with_whoever_started_it(folder):
+    gateway = start(folder)
+    with gateway.process as process:
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(10) == 0
+    assert None not in seals(folder)
+
+
+BROKEN_JOURNAL = """
+import sys
+from steelyard import worker
+from steelyard.metering.journal import JournalError, JournalWriter
+
+def record(self, record):
+    raise JournalError("the disk is gone")
+
+JournalWriter.record = record
+sys.exit(worker.main(sys.argv[1:]))
+"""
+
+
+def test_it_fails_when_its_journal_does(folder):
+    """The call that can't be recorded is not answered, and whoever supervises starts another."""
+    gateway = start(folder, program=("-c", BROKEN_JOURNAL))
+    with gateway.process as process, gateway.client() as client:
+        with pytest.raises(openai.InternalServerError) as caught:
+            client.chat.completions.create(model="echo-1", messages=HELLO)
+        assert (caught.value.status_code, caught.value.code) == (503, "journal_failed")
+        assert process.wait(10) == EXIT_FAILED
+    assert gateway.records() == []
+    (closed,) = recover(folder / "journal", SystemClock()).recovered
+    assert closed.closed == 1
+    (record,) = gateway.records()
+    assert (record.outcome, record.meters) == ("interrupted", {})
+
+
+def test_two_workers_share_a_port(folder):
+    first = start(folder)
+    second = start(folder, port=first.address[1])
+    deadline = time.monotonic() + 10
+    while len({a.call_id for a in first.announcements()}) < 40 and time.monotonic() < deadline:
+        with first.client() as client:
+            client.chat.completions.create(model="echo-1", messages=HELLO)
+    assert stop(first) == 0
+    with second.client() as client:
+        client.chat.completions.create(model="echo-1", messages=HELLO)
+    assert stop(second) == 0
+    by_writer = Counter(each.writer for each in segments.segments(folder / "journal"))
+    sealed = [seal for seal in seals(folder) if seal is not None]
+    assert len(by_writer) == len(sealed) == 2
+    assert all(seal.records > 0 for seal in sealed)
+
+
+def test_a_faulty_studio_is_refused(folder):
+    (folder / "steelyard.toml").write_text("[studio]\nname = 1\n", "utf-8")
+    ran = subprocess.run(
+        [sys.executable, "-m", "steelyard.worker", "--studio", str(folder)],
+        capture_output=True,
+        check=False,
+    )
+    assert ran.returncode == EXIT_REFUSED
+    assert b"steelyard.toml:2" in ran.stderr
+    assert ran.stdout == b""
