@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import resource
 import secrets
 import signal
 import socket
@@ -73,6 +74,7 @@ def main(arguments: Sequence[str]) -> int:
     except StudioFaults as exc:
         sys.stderr.write(f"{exc}\n")
         return EXIT_REFUSED
+    _raise_files_max()
     return uvloop.run(run(opened, given.port))
 
 
@@ -130,6 +132,12 @@ async def _serve(desk: Desk, settings: GatewaySettings, port: int, writer: Journ
     await desk.drain(DRAIN_S)
     await asyncio.wait([task], timeout=CLOSE_S)
     return EXIT_FAILED if desk.failed.is_set() else 0
+
+
+def _raise_files_max() -> None:
+    """As many open files as the machine lets us have: a call holds two connections."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _spare_collections() -> None:

@@ -95,7 +95,7 @@ def record(attempt: Attempt, end: End, status: int | None, duration_us: int) -> 
     if end.outcome != "failed":
         measured["requests"] = 1
     meters = end.meters | measured if end.meters else {}
-    produced = end.produced | measured if end.produced else end.produced
+    produced = end.produced | measured if end.produced else None
     sources: dict[str, Source] = {}
     if meters or produced:
         sources |= end.sources
