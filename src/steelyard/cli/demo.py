@@ -106,6 +106,7 @@ def command(folder: Path, traces: Path) -> None:
     with _memory() as peak:
         studio.make()
         with studio.serving() as url:
+            studio.step("Real calls, by the official openai client")
             demo_calls.call(console, url, studio.keys)
             studio.take_in(traces)
         month = str(periods.month_of(app.SystemClock().wall_us(), "Asia/Shanghai"))

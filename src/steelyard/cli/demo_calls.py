@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
-from rich.rule import Rule
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -23,8 +22,6 @@ def call(console: Console, url: str, keys: dict[str, str]) -> None:
     if importlib.util.find_spec("openai") is None:
         click.echo("the demo calls through the openai package: pip install openai", err=True)
         raise SystemExit(1)
-    console.print()
-    console.print(Rule("[bold]   Real calls, by the official openai client[/bold]", align="left"))
     _plain(console, _client(url, keys["acme"]))
     _streaming(console, _client(url, keys["freelab"]))
     _embedding(console, _client(url, keys["bigcorp"]))
