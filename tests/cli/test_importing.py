@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from steelyard.cli.main import cli
 
 TRACES = Path(__file__).parents[2] / "examples" / "traces"
 SMALL = Path(__file__).parents[1] / "data" / "traces"
+SECONDS = [divmod(second, 60) for second in range(100)]
 START = ("--start", "2026-11-02T00:00")
 
 STUDIO = {
@@ -201,6 +205,38 @@ def test_importing_twice_or_half_and_then_the_whole_gives_the_same_books(tmp_pat
     assert all(each == books[0] for each in books)
     expected = 2 * (374 + 396 + 879 + 91 * 4 + 374 + 396) + 10 * (44 + 109 + 55 + 16 * 4 + 44 + 109)
     assert books[0]["INV-2026-11-acme-0001"][0] == f"0.00{expected}".rstrip("0")
+
+
+def test_an_import_killed_in_the_middle_is_made_whole_by_the_next(studio, tmp_path):
+    rows = 100_000
+    file = tmp_path / "long.csv"
+    times = (f"2023-11-16 18:{minute:02d}:{second:02d}" for minute, second in SECONDS)
+    file.write_text(
+        "TIMESTAMP,ContextTokens,GeneratedTokens\n"
+        + "".join(f"{time}.{number:03d},2,1\n" for time in times for number in range(1000))
+    )
+    command = [sys.executable, "-m", "steelyard", "--studio", str(studio.folder), "import"]
+    booked = []
+    for size in (2 << 20, 8 << 20):
+        before = set((studio.folder / "journal").glob("*"))
+        with subprocess.Popen([*command, str(file), *azure()], stdout=subprocess.PIPE) as importing:
+            while written(studio, before) < size and importing.poll() is None:
+                time.sleep(0.001)
+            importing.kill()
+        shown = studio.book()
+        assert (shown["conflicts"], shown["unrated"], shown["damages"]) == (0, 0, [])
+        booked.append(shown["calls"])
+    assert 0 < booked[0] <= sum(booked) <= rows
+    studio.take(file, *azure())
+    assert studio.book()["calls"] == rows - sum(booked)
+    exact = {each["number"]: each["exact"] for each in studio.close()["documents"]}
+    assert exact["INV-2026-11-acme-0001"] == "1.4"
+
+
+def written(studio, before) -> int:
+    """How much new writers have put into the journal, to a MiB. Unit: bytes."""
+    folders = set((studio.folder / "journal").glob("*")) - before
+    return sum(path.stat().st_size for each in folders for path in each.glob("*.seg"))
 
 
 def test_bad_rows_are_set_aside_and_nothing_else_is_lost(studio, tmp_path):

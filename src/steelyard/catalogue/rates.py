@@ -167,13 +167,15 @@ def _price(sheet: Sheet, where: Path, table: str, written: object) -> int | None
 
 
 def _finer(written: str, table: str) -> str | None:
-    """Why a price that is a decimal can still not be held; None when it is no decimal."""
+    """Why a price that has too many digits can't be held; None when that is not what is wrong."""
+    per, least, places = (
+        ("a million", "0.000001", 6) if table == "per_million" else ("a unit", "0.000000000001", 12)
+    )
     try:
-        money.scaled(written, 10**18)
+        if money.scaled(written, 10**18) % 10 ** (18 - places) == 0:
+            return None
     except money.MoneyError:
         return None
-    per = "a million" if table == "per_million" else "a unit"
-    least = "0.000001" if table == "per_million" else "0.000000000001"
     return f'"{written}" is finer than {least} {per}, the finest price there is (10⁻¹² for one)'
 
 
