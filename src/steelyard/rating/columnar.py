@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +23,7 @@ from steelyard.values.usage import UsageRecord
 
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
+Key = TypeVar("Key")
 
 _METER_ROW = {name: row for row, name in enumerate(METERS)}
 _PROMPT_ROWS = [_METER_ROW[name] for name in PROMPT_METERS]
@@ -87,21 +90,21 @@ class _Part(NamedTuple):
 
 def columns(records: Sequence[UsageRecord]) -> Calls:
     """Turn records into columns."""
-    codes: dict[tuple[int, str, str, str], int] = {}
     keys = map(attrgetter("edition", "contract", "model", "deployment"), records)
-    group = [codes.setdefault(key, len(codes)) for key in keys]
-    charged, unweighed = _matrix([record.meters for record in records])
+    group, groups = _coded(keys, len(records))
+    meters = [record.meters for record in records]
+    charged, unweighed = _matrix(meters)
+    made = [record.produced for record in records]
     produced = charged
-    if any(record.produced is not None for record in records):
-        produced, unproduced = _matrix(
-            [each.meters if each.produced is None else each.produced for each in records]
-        )
+    if made.count(None) < len(made):
+        pairs = zip(meters, made, strict=True)
+        produced, unproduced = _matrix([a if b is None else b for a, b in pairs])
         unweighed |= unproduced
     return Calls(
         ids=b"".join([record.call_id for record in records]),
         at_us=np.array([record.at_us for record in records], dtype=np.int64),
-        group=np.array(group, dtype=np.int64),
-        groups=tuple(Group(*key) for key in codes),
+        group=group,
+        groups=tuple(Group(*key) for key in groups),
         charged=charged,
         produced=produced,
         unweighed=unweighed,
@@ -126,14 +129,18 @@ def rate(calls: Calls, editions: Mapping[int, Edition], first_open: Month | None
     return Rated(_table(calls, parts, first_open), unrated)
 
 
+def _coded(keys: Iterable[Key], count: int) -> tuple[Ints, tuple[Key, ...]]:
+    """Number keys in the order in which they are first seen."""
+    codes: defaultdict[Key, int] = defaultdict(itertools.count().__next__)
+    coded = np.fromiter(map(codes.__getitem__, keys), np.int64, count)
+    return coded, tuple(codes)
+
+
 def _matrix(counts: list[dict[str, int]]) -> tuple[Ints, Flags]:
     # Calls of one shape (the same meters in the same order) are scattered together: a loop over
     # the few shapes instead of one over all the counts.
-    shapes: dict[tuple[str, ...], int] = {}
-    shape = np.array(
-        [shapes.setdefault(key, len(shapes)) for key in map(tuple, counts)], dtype=np.int64
-    )
-    flat = [units for each in counts for units in each.values()]
+    shape, shapes = _coded(map(tuple, counts), len(counts))
+    flat = list(itertools.chain.from_iterable([each.values() for each in counts]))
     try:
         values = np.array(flat, dtype=np.int64)
     except OverflowError:
@@ -142,7 +149,7 @@ def _matrix(counts: list[dict[str, int]]) -> tuple[Ints, Flags]:
     starts = np.cumsum(lengths) - lengths
     matrix = np.zeros((len(METERS), len(counts)), dtype=np.int64)
     unweighed = np.zeros(len(counts), dtype=np.bool_)
-    for key, code in shapes.items():
+    for code, key in enumerate(shapes):
         rows = np.flatnonzero(shape == code)
         for place, name in enumerate(key):
             found = values[starts[rows] + place]
@@ -236,18 +243,16 @@ def _slots(calls: Calls, group: Group, offer: Offer, tier: Tier) -> list[_Slot]:
 def _table(calls: Calls, parts: list[_Part], first_open: Month | None) -> pa.Table:
     slots = [slot for part in parts for slot in part.slots]
     row, slot, units = _placed(calls, parts)
-    months = _months(calls, parts, first_open)
     price_pico = np.array([each.price_pico for each in slots], dtype=np.int64)[slot]
     columns: dict[str, pa.Array[Any]] = {
         name: _word([getattr(each, name) for each in slots], slot)
         for name in _Slot._fields
         if name != "price_pico"
     }
-    found, month = np.unique(months[row], return_inverse=True)
-    columns["period"] = _dictionary(month, [str(_month(number)) for number in found.tolist()])
+    columns["period"] = _period(row, _months(calls, parts, first_open))
     ids = pa.Array.from_buffers(pa.binary(16), len(calls.at_us), [None, pa.py_buffer(calls.ids)])
     columns |= {
-        "call_id": pa.DictionaryArray.from_arrays(row.astype(np.int32), ids),
+        "call_id": pa.DictionaryArray.from_arrays(row.astype(np.int32), ids, safe=False),
         "at_us": pa.array(calls.at_us[row]),
         "units": pa.array(units),
         "price_pico": pa.array(price_pico),
@@ -297,6 +302,16 @@ def _months(calls: Calls, parts: list[_Part], first_open: Month | None) -> Ints:
     return months if first_open is None else np.maximum(months, _number(first_open))
 
 
+def _period(row: Ints, months: Ints) -> pa.Array[Any]:
+    """The column of periods: only months that some line is of."""
+    lined = np.zeros(len(months), dtype=np.bool_)
+    lined[row] = True
+    found, places = np.unique(months[lined], return_inverse=True)
+    place = np.zeros(len(months), dtype=np.int32)
+    place[lined] = places
+    return _dictionary(place[row], [str(_month(number)) for number in found.tolist()])
+
+
 def _number(period: Month) -> int:
     return period.year * _MONTHS + period.month - 1
 
@@ -307,15 +322,14 @@ def _month(number: int) -> Month:
 
 def _word(words: list[str], slot: Ints) -> pa.Array[Any]:
     """A column of words that a line has from its slot."""
-    codes: dict[str, int] = {}
-    code = np.array([codes.setdefault(word, len(codes)) for word in words], dtype=np.int64)
-    return _dictionary(code[slot], list(codes))
+    code, known = _coded(words, len(words))
+    return _dictionary(code.astype(np.int32)[slot], list(known))
 
 
-def _dictionary(code: Ints, words: list[str]) -> pa.Array[Any]:
+def _dictionary(code: npt.NDArray[np.int32], words: list[str]) -> pa.Array[Any]:
     return cast(
         "pa.Array[Any]",
-        pa.DictionaryArray.from_arrays(code.astype(np.int32), pa.array(words, pa.string())),
+        pa.DictionaryArray.from_arrays(code, pa.array(words, pa.string()), safe=False),
     )
 
 
@@ -334,6 +348,4 @@ def _products(units: Ints, price_pico: Ints) -> pa.Array[Any]:
         wide = np.flatnonzero(units > _INT64_MAX // np.maximum(size, 1))
         pairs = zip(units[wide].tolist(), price_pico[wide].tolist(), strict=True)
         words[wide, 1] = [count * price >> 64 for count, price in pairs]
-    return pa.Array.from_buffers(
-        pa.decimal128(38, 0), len(low), [None, pa.py_buffer(words.tobytes())]
-    )
+    return pa.Array.from_buffers(pa.decimal128(38, 0), len(low), [None, pa.py_buffer(words.data)])
