@@ -67,7 +67,7 @@ async def test_every_answered_call_has_one_record(tmp_path, durability, rounds):
     for _ in range(rounds):
         gateway = start(tmp_path)
         with gateway.process:
-            seen = await killed_in_the_middle(gateway, chance.uniform(0.2, 0.8))
+            seen = await killed_in_the_middle(gateway, chance.uniform(0.1, 0.6))
         begun |= {call_id for call_id, _ in seen if call_id is not None}
         answered |= {call_id for call_id, whole in seen if whole and call_id is not None}
         cut += sum(1 for _, whole in seen if not whole)
@@ -85,5 +85,4 @@ async def test_every_answered_call_has_one_record(tmp_path, durability, rounds):
     interrupted = [each for each in records.values() if each.outcome == "interrupted"]
     assert all(each.meters == {} and each.origin == "recovered" for each in interrupted)
     assert answered
-    assert interrupted
-    assert cut > STREAMS
+    assert 0 < len(interrupted) <= cut
