@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from steelyard.clerk.run import Clerk, Outcome
     from steelyard.dispatch.snapshot import Snapshot
+    from steelyard.governance.keys import Key
     from steelyard.ledger.chain import Batch
     from steelyard.metering.journal import JournalWriter
     from steelyard.store.books import Books
@@ -160,18 +161,43 @@ def engine_socket(opened: Studio, deployment: str) -> Path:
     return opened.root / "run" / f"{deployment}.sock"
 
 
-def take_snapshot(opened: Studio, clock: Clock) -> Snapshot:
-    """Record the studio's documents, and take what a worker serves by.
+class Snapshots:
+    """What a worker serves by: taken at its start, and again when keys are made or revoked.
 
     Of two keys with one secret, the one that the studio's file declares holds.
-    Raises: SchemaError; sqlalchemy.exc.OperationalError when the database can't be reached.
     """
-    from steelyard.dispatch import snapshot
 
-    engine = open_database(opened)
-    try:
-        number = record_edition(opened, engine, clock)
-        issued = open_keys(engine).all()
-    finally:
-        engine.dispose()
-    return snapshot.take(number, opened.edition, (*opened.keys, *issued))
+    def __init__(self, opened: Studio, clock: Clock) -> None:
+        """Record the studio's documents.
+
+        Raises: SchemaError; sqlalchemy.exc.OperationalError when the database can't be reached.
+        """
+        self._opened = opened
+        self._engine = open_database(opened)
+        self._number = record_edition(opened, self._engine, clock)
+        self._issued: tuple[Key, ...] = ()
+
+    def take(self) -> Snapshot:
+        """What holds now. Raises: sqlalchemy.exc.OperationalError."""
+        return self._with(open_keys(self._engine).all())
+
+    def renewed(self) -> Snapshot | None:
+        """What holds since keys changed; None where none did, or the database is away."""
+        from sqlalchemy.exc import OperationalError
+
+        try:
+            issued = open_keys(self._engine).all()
+        except OperationalError:
+            return None
+        return None if issued == self._issued else self._with(issued)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._engine.dispose()
+
+    def _with(self, issued: tuple[Key, ...]) -> Snapshot:
+        from steelyard.dispatch import snapshot
+
+        self._issued = issued
+        known = (*self._opened.keys, *issued)
+        return snapshot.take(self._number, self._opened.edition, known)

@@ -40,6 +40,9 @@ from steelyard.upstream.transport import HttpTransport, Transport
 DRAIN_S = 20.0
 """How long calls in flight may take once the worker was told to end."""
 
+RENEW_S = 0.5
+"""How often the worker looks for keys that were made or revoked, off the calls' way."""
+
 CLOSE_S = 2.0
 LISTENING_S = 10.0
 LOOK_S = 0.01
@@ -81,7 +84,7 @@ def main(arguments: Sequence[str]) -> int:
 async def run(opened: Studio, port: int | None) -> int:
     """Serve; the exit status, 0 when it was told to stop."""
     settings, clock = opened.settings.gateway, app.SystemClock()
-    snapshot = app.take_snapshot(opened, clock)
+    snapshots = app.Snapshots(opened, clock)
     writer = JournalWriter(
         opened.root / "journal",
         f"gateway-{secrets.token_hex(WRITER_BYTES)}",
@@ -89,10 +92,10 @@ async def run(opened: Studio, port: int | None) -> int:
         clock=clock,
         segment_bytes_max=opened.settings.journal.segment_bytes_max,
     )
-    with contextlib.closing(writer):
+    with contextlib.closing(snapshots), contextlib.closing(writer):
         transports = {each.id: _transport(opened, each) for each in opened.edition.deployments}
         desk = Desk(
-            snapshot,
+            snapshots.take(),
             transports,
             writer,
             clock,
@@ -103,9 +106,12 @@ async def run(opened: Studio, port: int | None) -> int:
                 on_hangup=settings.on_hangup,
             ),
         )
+        renewing = asyncio.create_task(_renew(desk, snapshots))
         try:
             return await _serve(desk, settings, settings.port if port is None else port, writer)
         finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
             for each in transports.values():
                 await each.aclose()
 
@@ -145,6 +151,13 @@ def _spare_collections() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, 20, 20)
+
+
+async def _renew(desk: Desk, snapshots: app.Snapshots) -> None:
+    while True:
+        await asyncio.sleep(RENEW_S)
+        if (renewed := await asyncio.to_thread(snapshots.renewed)) is not None:
+            desk.snapshot = renewed
 
 
 def _transport(opened: Studio, deployment: Deployment) -> Transport:

@@ -12,10 +12,13 @@ from typing import Any
 import openai
 import pytest
 
+from steelyard import app
 from steelyard.app import SystemClock
+from steelyard.governance.keys import Key, digest
 from steelyard.metering import segments
 from steelyard.metering.frames import Seal
 from steelyard.metering.recovery import recover
+from steelyard.studio import load
 from steelyard.worker import EXIT_FAILED, EXIT_REFUSED
 from tests.fixtures.gateway import Gateway, start, stop, write_studio
 
@@ -127,3 +130,47 @@ def test_a_faulty_studio_is_refused(folder):
     assert ran.returncode == EXIT_REFUSED
     assert b"steelyard.toml:2" in ran.stderr
     assert ran.stdout == b""
+
+
+def until(gateway: Gateway, secret: str, *, opens: bool) -> None:
+    """Wait until a key opens the gateway, or does not any more."""
+    deadline = time.monotonic() + 10
+    with gateway.client(secret) as client:
+        while time.monotonic() < deadline:
+            try:
+                client.models.list()
+            except openai.AuthenticationError:
+                if not opens:
+                    return
+            else:
+                if opens:
+                    return
+            time.sleep(0.05)
+    pytest.fail(f"the key {'does not open' if opens else 'opens'} after 10 s")
+
+
+def test_keys_are_made_and_revoked_while_it_serves(folder):
+    gateway, got = start(folder), []
+    database = app.open_database(load(folder, None))
+    secret = "sk-sy-made-while-it-serves"
+    key = Key(
+        id="late",
+        customer="acme",
+        contract="acme-2026",
+        models=("*",),
+        sha256=digest(secret),
+        name="",
+        hint="",
+        created_us=SystemClock().wall_us(),
+    )
+    store = app.open_keys(database)
+    until(gateway, secret, opens=False)
+    store.add(key)
+    until(gateway, secret, opens=True)
+    call = streamed(gateway, 60, got)
+    store.revoke("late", SystemClock().wall_us())
+    until(gateway, secret, opens=False)
+    database.dispose()
+    call.join()
+    assert len([word for word in got if word]) == 60
+    assert stop(gateway) == 0
