@@ -96,3 +96,11 @@ def test_embeddings(gateway: Gateway):
     assert len({len(each.embedding) for each in made.data}) == 1
     meters = recorded(gateway, raw.headers["x-request-id"])
     assert meters == {"input_tokens": made.usage.prompt_tokens}
+
+
+def test_several_choices_are_refused_since_the_engine_tells_the_usage_of_one(gateway: Gateway):
+    before = len(gateway.announcements())
+    with gateway.client() as client, pytest.raises(openai.BadRequestError) as refused:
+        client.chat.completions.create(**ASK, n=2)
+    assert (refused.value.code, refused.value.param) == ("invalid_parameter", "n")
+    assert len(gateway.announcements()) == before

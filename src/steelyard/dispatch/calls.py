@@ -29,6 +29,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     streamed: bool = False
     include_usage: bool = False
     output_tokens_max: int | None = None
+    choices: int = 1
     user: str | None = None
 
 

@@ -60,7 +60,8 @@ def expected(ask: Ask) -> dict[str, int]:
     meters = {"requests": 1, "ingress_bytes": ask.ingress_bytes, "input_tokens": prompt}
     if ask.kind == "chat":
         limit = ask.output_tokens_max
-        meters["output_tokens"] = limit if limit is not None and limit > 0 else prompt
+        output = limit if limit is not None and limit > 0 else prompt
+        meters["output_tokens"] = output * ask.choices
     return meters
 
 

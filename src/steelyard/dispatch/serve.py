@@ -41,6 +41,9 @@ async def _admitted(desk: Desk, caller: Caller, key: Key) -> Answer | Refusal | 
     deployment = choose(snapshot, key, ask.model, arrival.at_us)
     if deployment is None:
         return refusals.model_not_found(ask.model)
+    if deployment.kind == "engine" and ask.choices > 1:
+        # The engine tells the usage of one choice, and the others would not be weighed.
+        return refusals.invalid("n", "1 for this model")
     attempt = Attempt(
         arrival=arrival, key=key, ask=ask, deployment=deployment, edition=snapshot.edition
     )

@@ -28,6 +28,7 @@ class _Chat(msgspec.Struct, frozen=True):
     stream_options: _Options | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
+    n: Annotated[int, Meta(ge=1, le=128)] | None = None
     user: str | None = None
 
 
@@ -49,5 +50,6 @@ def ask(body: bytes) -> Ask | Refusal:
         streamed=chat.stream is True,
         include_usage=options is not None and options.include_usage is True,
         output_tokens_max=chat.max_completion_tokens or chat.max_tokens,
+        choices=chat.n or 1,
         user=chat.user,
     )
