@@ -354,6 +354,17 @@ async def test_a_caller_that_hangs_up_pays_for_what_it_got(policy, noticed, char
     assert world.got == EVENTS[0]
 
 
+async def test_an_error_of_the_upstream_is_recorded_before_it_is_handed_on():
+    told = b'data: {"error":{"message":"no room","code":"no_room"}}\n\n'
+    world = World(EVENTS[0], told)
+    await serve(world.desk(), world)
+    assert world.log[-3:] == ["record", "settled", "send"]
+    assert world.got == EVENTS[0] + told
+    (record,) = world.records
+    assert (record.outcome, record.error) == ("failed", "upstream_error")
+    assert record.meters["egress_bytes"] == len(world.got)
+
+
 async def test_an_upstream_that_is_too_slow_as_a_whole():
     world = World(*EVENTS, DONE)
     world.pause_after = 2

@@ -109,7 +109,7 @@ class Flight:
                 if error is not None:
                     told = openai.fault(error)
                     return self._fail(refusals.upstream_refused(HTTP_OK, told), paid=False)
-            if b"[DONE]" in out:
+            if _may_be_last(out):
                 last = out.rfind(b"data:")
                 out, self._held = out[:last], out[last:]
             if out:
@@ -213,6 +213,13 @@ class Flight:
 
 _PAID = frozenset({Kind.TIMEOUT, Kind.BROKEN, Kind.TOO_LARGE})
 """What breaks after the upstream has begun to work."""
+
+
+def _may_be_last(events: bytes) -> bool:
+    """Whether the last of these events looks like a stream's end; if it is none, it waits a bit."""
+    if b"[DONE]" in events:
+        return True
+    return b'"error"' in events and b'"error":null' not in events
 
 
 async def _refused(reply: Reply) -> Refusal:
