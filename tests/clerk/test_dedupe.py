@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from steelyard.clerk.dedupe import DIGEST_BYTES, digest, sift
+from steelyard.clerk.dedupe import DIGEST_BYTES, digest, set_aside, sift
 from steelyard.values.usage import UsageRecord
 from tests.clerk.desk import altered, calls
 
@@ -28,6 +29,9 @@ OTHERWISE = {
     "error": "another",
     "user": "another",
     "upstream_id": "another",
+    "service_tier": "batch",
+    "region": "another",
+    "mode": "thinking",
 }
 
 
@@ -38,6 +42,15 @@ def test_what_a_record_says_is_in_its_digest(field):
     else:
         assert digest(altered(RECORD, **{field: OTHERWISE[field]})) != digest(RECORD)
     assert len(digest(RECORD)) == DIGEST_BYTES
+
+
+@pytest.mark.parametrize(
+    ("said", "fields"), [({}, 21), ({"service_tier": "batch"}, 22), ({"mode": "thinking"}, 24)]
+)
+def test_fields_that_came_later_and_say_nothing_are_not_in_what_is_kept(said, fields):
+    kept = set_aside(altered(RECORD, **said), "conflict").record
+    assert len(msgspec.msgpack.decode(kept)) == fields
+    assert msgspec.msgpack.decode(kept, type=UsageRecord) == altered(RECORD, **said)
 
 
 A, B = calls(2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 import msgspec
@@ -15,6 +16,14 @@ DIGEST_BYTES = 8
 """Enough to tell two contents under one id apart, but for one case in 2**64."""
 
 _encode = msgspec.msgpack.Encoder().encode
+_FIELDS_AT_FIRST = 21
+"""How many fields a record once had. Those after them count up to the last that says something."""
+
+_APPENDED = UsageRecord.__struct_fields__[_FIELDS_AT_FIRST:]
+_UNSAID = UsageRecord.__struct_defaults__[-len(_APPENDED) :]
+_UNSAID_BYTES = [len(_encode(each)) for each in _UNSAID]
+
+_appended = attrgetter(*_APPENDED)
 
 
 class Sifted(NamedTuple):
@@ -31,7 +40,7 @@ def digest(record: UsageRecord) -> bytes:
 
     The edition is left out: a trace that is imported again under newer documents says the same.
     """
-    content = _encode(msgspec.structs.replace(record, edition=0))
+    content = _content(msgspec.structs.replace(record, edition=0))
     return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
 
 
@@ -65,4 +74,16 @@ def sift(
 
 def set_aside(record: UsageRecord, reason: str) -> SetAside:
     """A record that is kept for inspection."""
-    return SetAside(call_id=record.call_id, reason=reason, record=_encode(record))
+    return SetAside(call_id=record.call_id, reason=reason, record=_content(record))
+
+
+def _content(record: UsageRecord) -> bytes:
+    """A record as it was written before there were the last fields, of which it says nothing."""
+    content = _encode(record)
+    said = len(_APPENDED)
+    values = _appended(record)
+    while said and values[said - 1] == _UNSAID[said - 1]:
+        said -= 1
+    # MessagePack begins an array of 16 fields or more with a byte and their number in two.
+    header = b"\xdc" + (_FIELDS_AT_FIRST + said).to_bytes(2, "big")
+    return header + content[len(header) : len(content) - sum(_UNSAID_BYTES[said:])]

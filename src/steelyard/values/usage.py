@@ -19,6 +19,11 @@ Outcome = Literal["completed", "cancelled", "failed", "interrupted"]
 
 Origin = Literal["live", "imported", "recovered"]
 
+STANDARD = "standard"
+"""The service tier of a call of which nothing else is said."""
+
+SERVICE_TIERS = (STANDARD, "priority", "flex", "batch")
+
 
 class Announcement(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An attempt about to be made: written before its upstream is called.
@@ -77,3 +82,9 @@ class UsageRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The end user or client that the caller named (a trace's client, OpenAI's ``user``)."""
     upstream_id: str | None = None
     """The upstream's own name of the call."""
+    service_tier: str = STANDARD
+    """What service the call was given: ``standard``, ``priority``, ``flex``, ``batch``."""
+    region: str = ""
+    """Where the call was served, as the prices name it."""
+    mode: str = ""
+    """How the model answered, as the prices name it: ``thinking``."""
