@@ -354,6 +354,17 @@ async def test_a_caller_that_hangs_up_pays_for_what_it_got(policy, noticed, char
     assert world.got == EVENTS[0]
 
 
+@pytest.mark.parametrize("after", [UpstreamError(Kind.BROKEN, "reset"), "silence"])
+async def test_what_an_upstream_does_after_its_last_event_is_nobodys_business(after):
+    world = World(*EVENTS, DONE, *([] if after == "silence" else [after]))
+    world.pause_after = 5 if after == "silence" else None
+    async with asyncio.timeout(5):
+        await serve(world.desk(), world)
+    assert world.got.endswith(DONE)
+    assert world.records[0].outcome == "completed"
+    assert tokens(world.records[0]) == BILLED
+
+
 async def test_an_error_of_the_upstream_is_recorded_before_it_is_handed_on():
     told = b'data: {"error":{"message":"no room","code":"no_room"}}\n\n'
     world = World(EVENTS[0], told)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Literal
 
 from steelyard.dispatch import refusals
@@ -20,6 +21,9 @@ from steelyard.values.usage import Outcome
 
 HTTP_OK = 200
 DONE = b"data: [DONE]\n\n"
+END_S = 0.5
+"""How long an upstream may take to end a stream after its last event."""
+
 ERROR_BYTES_MAX = 64 << 10
 """How much of an upstream's error is read."""
 
@@ -114,6 +118,9 @@ class Flight:
                 out, self._held = out[:last], out[last:]
             if out:
                 await self._send(out)
+            if b"[DONE]" in self._held and weigher.reading().done:
+                await _see_end(reply)
+                break
         return self._end_stream()
 
     def _end_stream(self) -> End:
@@ -220,6 +227,17 @@ def _may_be_last(events: bytes) -> bool:
     if b"[DONE]" in events:
         return True
     return b'"error"' in events and b'"error":null' not in events
+
+
+async def _see_end(reply: Reply) -> None:
+    """Read what follows the last event, so that the connection can be used again.
+
+    It is nothing, and soon; an upstream that has answered whole can't break the answer any more.
+    """
+    with contextlib.suppress(UpstreamError, TimeoutError):
+        async with asyncio.timeout(END_S):
+            while await reply.read():
+                pass
 
 
 async def _refused(reply: Reply) -> Refusal:
