@@ -8,6 +8,9 @@ import msgspec
 from msgspec import Raw
 
 from steelyard.dispatch.refusals import Refusal
+from steelyard.dispatch.tracing import Trace
+
+Operation = Literal["chat", "embeddings"]
 
 
 class Arrival(msgspec.Struct, frozen=True):
@@ -17,12 +20,13 @@ class Arrival(msgspec.Struct, frozen=True):
     at_us: int
     started_us: int
     secret: str | None
+    trace: Trace | None = None
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked of a model. ``fields`` is the body, each value as the caller wrote it."""
 
-    kind: Literal["chat", "embeddings"]
+    kind: Operation
     model: str
     fields: dict[str, Raw]
     ingress_bytes: int

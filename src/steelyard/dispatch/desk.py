@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from steelyard.dispatch.observing import Observer
 from steelyard.dispatch.snapshot import Snapshot
 from steelyard.upstream.transport import Transport
 from steelyard.values.clock import Clock
@@ -52,6 +53,7 @@ class Desk:
         clock: Clock,
         random_bits: Callable[[], int],
         limits: Limits,
+        observer: Observer | None = None,
     ) -> None:
         self.snapshot = snapshot
         self.transports = transports
@@ -59,6 +61,7 @@ class Desk:
         self.clock = clock
         self.random_bits = random_bits
         self.limits = limits
+        self.observer = observer
         self.in_flight = 0
         self.draining = False
         self.failed = asyncio.Event()

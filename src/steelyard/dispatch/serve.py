@@ -6,6 +6,7 @@ from steelyard.dispatch import records, refusals
 from steelyard.dispatch.attempts import HTTP_OK, Flight
 from steelyard.dispatch.calls import Answer, Arrival, Caller, CallerGoneError
 from steelyard.dispatch.desk import Desk
+from steelyard.dispatch.observing import Ended, Refused
 from steelyard.dispatch.records import Attempt, End
 from steelyard.dispatch.refusals import Refusal
 from steelyard.dispatch.snapshot import Snapshot, choose
@@ -23,17 +24,21 @@ async def serve(desk: Desk, caller: Caller) -> Answer | Refusal | None:
     """
     key = authenticate(desk.snapshot, caller.arrival)
     if isinstance(key, Refusal):
-        return key
+        return _refused(desk, caller, key, None)
     if desk.draining or desk.in_flight >= desk.limits.concurrency_max:
-        return refusals.overloaded()
+        return _refused(desk, caller, refusals.overloaded(), key)
     desk.enter()
     try:
-        return await _admitted(desk, caller, key)
+        attempt = await _admit(desk, caller, key)
+        if isinstance(attempt, Refusal):
+            return _refused(desk, caller, attempt, key)
+        return await _make(desk, caller, attempt)
     finally:
         desk.leave()
 
 
-async def _admitted(desk: Desk, caller: Caller, key: Key) -> Answer | Refusal | None:
+async def _admit(desk: Desk, caller: Caller, key: Key) -> Attempt | Refusal:
+    """Whether a call is made: its attempt, announced. Raises: CallerGoneError."""
     arrival, snapshot = caller.arrival, desk.snapshot
     ask = await caller.ask()
     if isinstance(ask, Refusal):
@@ -54,11 +59,20 @@ async def _admitted(desk: Desk, caller: Caller, key: Key) -> Answer | Refusal | 
     except JournalError:
         desk.failed.set()
         return refusals.journal_failed()
+    return attempt
+
+
+async def _make(desk: Desk, caller: Caller, attempt: Attempt) -> Answer | Refusal | None:
+    """Make a call that was announced, and record it. Raises: CallerGoneError."""
+    arrival, ask = attempt.arrival, attempt.ask
     end = await Flight(desk, caller, attempt).fly()
     status = _status(caller, end)
     refusal = end.refusal
-    if not await _recorded(desk, records.record(attempt, end, status, _taken_us(desk, arrival))):
+    record = records.record(attempt, end, status, _taken_us(desk, arrival))
+    if not await _recorded(desk, record):
         refusal = refusals.journal_failed()
+    if desk.observer is not None:
+        desk.observer.ended(Ended(arrival, ask.kind, record))
     if end.begun or (ask.streamed and refusal is None and end.outcome == "completed"):
         await _finish(caller, end, refusal)
         return None
@@ -71,6 +85,15 @@ def authenticate(snapshot: Snapshot, arrival: Arrival) -> Key | Refusal:
     """Whose call it is. Refuses: invalid_api_key."""
     found = keys.recognise(snapshot.keys, arrival.secret, arrival.at_us)
     return refusals.key_refused(found) if isinstance(found, keys.Refusal) else found
+
+
+def _refused(desk: Desk, caller: Caller, refusal: Refusal, key: Key | None) -> Refusal:
+    """Let whoever watches know, and give the refusal back."""
+    if desk.observer is not None:
+        status, taken_us = caller.status_of(refusal), _taken_us(desk, caller.arrival)
+        customer = None if key is None else key.customer
+        desk.observer.refused(Refused(caller.arrival, refusal, status, taken_us, customer))
+    return refusal
 
 
 async def _finish(caller: Caller, end: End, refusal: Refusal | None) -> None:
