@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from steelyard.clerk.dedupe import DIGEST_BYTES, digest, set_aside, sift
-from steelyard.values.usage import UsageRecord
+from steelyard.values.usage import Try, UsageRecord
 from tests.clerk.desk import altered, calls
 
 RECORD = calls(1)[0]
@@ -32,6 +32,9 @@ OTHERWISE = {
     "service_tier": "batch",
     "region": "another",
     "mode": "thinking",
+    "tries": (Try(1, "m", "d", "failed", {}, {}),),
+    "asked": "another",
+    "shadow_of": bytes(16),
 }
 
 

@@ -101,6 +101,8 @@ def closing(announced: Announcement) -> UsageRecord:
         origin="recovered",
         attempts=announced.attempt,
         error="interrupted",
+        tries=announced.tries,
+        asked=announced.asked,
     )
 
 

@@ -25,13 +25,31 @@ STANDARD = "standard"
 SERVICE_TIERS = (STANDARD, "priority", "flex", "batch")
 
 
+class Try(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An attempt of a call that did not become its answer.
+
+    ``produced`` is what was made and costs us, at this model's and this deployment's costs; its
+    caller received nothing of it, and is charged nothing. Unit: ``duration_us`` µs.
+    """
+
+    attempt: int
+    model: str
+    deployment: str
+    outcome: Outcome
+    produced: dict[str, int]
+    sources: dict[str, Source]
+    error: str | None = None
+    duration_us: int | None = None
+
+
 class Announcement(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An attempt about to be made: written before its upstream is called.
 
     Should no record follow, recovery closes the call from this.
 
     Unit: ``at_us`` microseconds since 1970-01-01 UTC. ``expected`` meters are a best estimate of
-    what the attempt costs us when its end is never seen.
+    what the attempt costs us when its end is never seen. ``tries`` are the attempts of the call
+    before this one; one that is still under way is told as if it were interrupted.
     """
 
     call_id: bytes
@@ -44,6 +62,9 @@ class Announcement(msgspec.Struct, frozen=True, array_like=True, gc=False):
     model: str
     deployment: str
     expected: dict[str, int]
+    tries: tuple[Try, ...] = ()
+    asked: str | None = None
+    """The model that the caller named, where it is not the one that is tried."""
 
 
 class UsageRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -88,3 +109,9 @@ class UsageRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Where the call was served, as the prices name it."""
     mode: str = ""
     """How the model answered, as the prices name it: ``thinking``."""
+    tries: tuple[Try, ...] = ()
+    """The attempts that did not become the answer: what they made is a cost of this call."""
+    asked: str | None = None
+    """The model that the caller named, where another one answered."""
+    shadow_of: bytes | None = None
+    """The call of which this one is a copy, made for ourselves: nobody is charged for it."""
