@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 from typing import Literal
 
-from steelyard.dispatch import refusals
+from steelyard.dispatch import refusals, tracing
 from steelyard.dispatch.calls import Caller, CallerGoneError
 from steelyard.dispatch.desk import Desk
 from steelyard.dispatch.hangup import Hangup
+from steelyard.dispatch.observing import Landed
 from steelyard.dispatch.records import Attempt, End
 from steelyard.dispatch.refusals import Code, Refusal
 from steelyard.metering.answers import Reading, read_body
@@ -50,6 +51,20 @@ class Flight:
 
     async def fly(self) -> End:
         """Make the attempt, and tell how it ended; everything but a bug of ours is an end."""
+        observer = self._desk.observer
+        if observer is None:
+            return await self._fly()
+        observer.began(self._attempt)
+        outcome, error = "failed", Code.INTERNAL_ERROR.value
+        try:
+            end = await self._fly()
+            outcome, error = end.outcome, end.error
+        finally:
+            now_us = self._desk.clock.monotonic_us()
+            observer.landed(Landed(self._attempt, outcome, error, self._opened_us, now_us))
+        return end
+
+    async def _fly(self) -> End:
         self._desk.cuts.add(self._interrupt)
         hangup = Hangup(self._caller, self._hang_up)
         try:
@@ -72,7 +87,9 @@ class Flight:
         model = deployment.upstream_model or ask.model
         body = openai.encode(ask.fields, model, streamed=ask.streamed)
         transport = self._desk.transports[deployment.id]
-        reply = await transport.open(Request(openai.PATHS[ask.kind], body))
+        arrival = self._attempt.arrival
+        headers = tracing.departing(arrival.trace, arrival.call_id, 1)
+        reply = await transport.open(Request(openai.PATHS[ask.kind], body, headers))
         try:
             if reply.status != HTTP_OK:
                 return self._fail(await _refused(reply), paid=False)
@@ -143,6 +160,8 @@ class Flight:
             self._begun = True
             arrived_us = self._attempt.arrival.started_us
             self._first_token_us = self._desk.clock.monotonic_us() - arrived_us
+            if self._desk.observer is not None:
+                self._desk.observer.first_byte(self._attempt, self._first_token_us)
             self._caller.begin()
         try:
             await self._caller.send(out)

@@ -46,10 +46,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Request(msgspec.Struct, frozen=True):
-    """A POST. ``path`` follows the upstream's base URL: ``/chat/completions``."""
+    """A POST. ``path`` follows the upstream's base URL: ``/chat/completions``.
+
+    ``headers`` are this request's own, their names in lower case.
+    """
 
     path: str
     body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class Reply(Protocol):
@@ -138,7 +142,9 @@ class HttpTransport:
             url = self._urls[request.path] = URL(self._url + request.path, encoded=True)
         try:
             async with asyncio.timeout(self._head_s):
-                response = await self._session.post(url, data=request.body, allow_redirects=False)
+                response = await self._session.post(
+                    url, data=request.body, headers=request.headers, allow_redirects=False
+                )
         except (aiohttp.ClientError, OSError) as exc:
             raise _mapped(exc) from exc
         return _HttpReply(response, self._answer_bytes_max)
