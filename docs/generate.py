@@ -80,6 +80,7 @@ def under(
 def reference(field: Mapping[str, Any]) -> str:
     """The name of the table that a field holds; empty for a plain setting."""
     one_of: list[Mapping[str, Any]] = [field, *field.get("allOf", ()), *field.get("anyOf", ())]
+    one_of.append(field.get("items") or {})
     return next((part["$ref"] for part in one_of if "$ref" in part), "")
 
 

@@ -136,6 +136,37 @@ class JournalSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     ] = 64 << 20
 
 
+class CacheSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One rule of the response cache: whose answers are kept, and for how long."""
+
+    models: Annotated[
+        tuple[Name, ...],
+        Meta(
+            description="The models whose answers are kept, as shell patterns; those of a rule "
+            "that names keys alone are all."
+        ),
+    ] = ()
+    keys: Annotated[
+        tuple[Name, ...],
+        Meta(
+            description="The ids of the keys whose calls are answered from the cache, as shell "
+            "patterns; those of a rule that names models alone are all."
+        ),
+    ] = ()
+    ttl_s: Annotated[
+        int, Meta(ge=1, le=30 * 86_400, description="How long an answer is given again.")
+    ] = 3600
+    bytes_max: Annotated[
+        int,
+        Meta(
+            ge=1 << 20,
+            le=1 << 36,
+            description="Memory for the answers of this rule in one worker; beyond it the least "
+            "recently used go.",
+        ),
+    ] = 64 << 20
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All tables of ``steelyard.toml`` that are settings."""
 
@@ -152,3 +183,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     journal: Annotated[JournalSettings, Meta(description="How the journal is cut into files.")] = (
         msgspec.field(default_factory=JournalSettings)
     )
+    cache: Annotated[
+        tuple[CacheSettings, ...],
+        Meta(
+            description="`[[cache]]`: a rule of the response cache. Without one nothing is cached; "
+            "of several that fit a call the first holds."
+        ),
+    ] = ()

@@ -103,6 +103,7 @@ def load(folder: Path, env: Mapping[str, str] | None) -> Studio:
     if main.readable:
         checks.check(draft)
     keys = _keys(draft, env)
+    _cache_rules(draft, settings)
     faults = tuple(sorted(fault for sheet in sheets for fault in sheet.faults))
     if faults or settings is None:
         raise StudioFaults(faults)
@@ -270,6 +271,16 @@ def _key(draft: Draft, row: Found[_Key], env: Mapping[str, str] | None) -> Key |
         name=raw.name,
         hint=f"${raw.secret_env}" if raw.secret_env else "",
     )
+
+
+def _cache_rules(draft: Draft, settings: Settings | None) -> None:
+    known = {each.id for each in checks.effective(draft.models, draft.models_packaged)}
+    for index, rule in enumerate(() if settings is None else settings.cache):
+        found = Found(draft.main, ("cache", index), rule)
+        if not rule.models and not rule.keys:
+            found.fault((), 'say what is cached: models = ["qwen3-*"], keys = ["app"], or both')
+        for place, pattern in enumerate(rule.models):
+            checks.match_models(pattern, known, found, ("models", place))
 
 
 def _is_hex(text: str) -> bool:

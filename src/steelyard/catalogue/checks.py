@@ -17,7 +17,7 @@ from steelyard.catalogue.documents import (
     ShareRule,
 )
 from steelyard.catalogue.places import Path
-from steelyard.catalogue.sheets import Found, Sheet, suggestion
+from steelyard.catalogue.sheets import Found, Sheet, T, suggestion
 
 Kind = Literal["customer", "earner", "deployment", "book", "contract"]
 
@@ -129,7 +129,7 @@ def _at(sheet: Sheet, path: Path) -> _Report:
     return lambda reason: sheet.fault(path, reason)
 
 
-def _within(found: Found[D], inner: Path) -> _Report:
+def _within(found: Found[T], inner: Path) -> _Report:
     return lambda reason: found.fault(inner, reason)
 
 
@@ -187,7 +187,7 @@ def _share(draft: Draft, share: Found[ShareRule], models: set[str]) -> None:
         _matches(cost.deployments, "deployment", deployments, where)
 
 
-def match_models(pattern: str, models: Iterable[str], found: Found[D], inner: Path) -> None:
+def match_models(pattern: str, models: Iterable[str], found: Found[T], inner: Path) -> None:
     """Note a pattern of models that matches none."""
     _matches(pattern, "model", models, _within(found, inner))
 
