@@ -26,6 +26,7 @@ import uvloop
 from steelyard import app
 from steelyard.catalogue.documents import Deployment
 from steelyard.dispatch import desk as dispatch
+from steelyard.dispatch.cache import Cache, Rule
 from steelyard.dispatch.desk import Desk
 from steelyard.edge import body, server
 from steelyard.edge.gateway import Gateway
@@ -105,6 +106,7 @@ async def run(opened: Studio, port: int | None) -> int:
                 concurrency_max=settings.concurrency_max,
                 on_hangup=settings.on_hangup,
             ),
+            cache=_cache(opened),
         )
         renewing = asyncio.create_task(_renew(desk, snapshots))
         try:
@@ -158,6 +160,19 @@ async def _renew(desk: Desk, snapshots: app.Snapshots) -> None:
         await asyncio.sleep(RENEW_S)
         if (renewed := await asyncio.to_thread(snapshots.renewed)) is not None:
             desk.snapshot = renewed
+
+
+def _cache(opened: Studio) -> Cache:
+    rules = [
+        Rule(
+            models=each.models or ("*",),
+            keys=each.keys or ("*",),
+            ttl_s=each.ttl_s,
+            bytes_max=each.bytes_max,
+        )
+        for each in opened.settings.cache
+    ]
+    return Cache(rules)
 
 
 def _transport(opened: Studio, deployment: Deployment) -> Transport:

@@ -6,14 +6,28 @@ from typing import Any
 
 import msgspec
 import pytest
-from msgspec import Raw
+from msgspec import Raw, structs
 
 from steelyard.dispatch import cache
 from steelyard.dispatch.cache import AROUND_BYTES, Cache, Kept, Rule, Shelf, name_of, replayed
 from steelyard.dispatch.calls import Ask
+from steelyard.values.usage import UsageRecord
 from tests.dispatch.studio import KEY
 
-HOUR = Rule(models=("m*",), keys=("*",), ttl_s=3600, bytes_max=4000)
+HOUR = Rule(models=("m*",), keys=("*",), ttl_s=3600, bytes_max=10_000)
+RECORD = UsageRecord(
+    call_id=b"c" * 16,
+    at_us=0,
+    edition=1,
+    customer="acme",
+    contract="acme-2026",
+    key_id="k",
+    model="m",
+    deployment="place",
+    outcome="completed",
+    meters={},
+    sources={},
+)
 BODY = b'{"model":"m","messages":[{"role":"user","content":"hi"}],"temperature":0.5}'
 
 
@@ -103,34 +117,48 @@ def test_customers_models_kinds_and_streams_are_apart():
 def test_the_first_rule_that_fits_holds():
     mine = Rule(models=("m",), keys=("other",), ttl_s=1, bytes_max=1)
     ours = Cache([mine, HOUR])
-    slot = ours.slot(KEY, asked(BODY))
+    slot = ours.slot(KEY, asked(BODY), "")
     assert slot is not None
     assert slot.shelf is ours.shelves[1]
-    assert ours.slot(KEY, asked(BODY, model="x")) is None
-    assert Cache().slot(KEY, asked(BODY)) is None
+    assert ours.slot(KEY, asked(BODY, model="x"), "") is None
+    assert Cache().slot(KEY, asked(BODY), "") is None
+
+
+@pytest.mark.parametrize(("wish", "has_a_place"), [("no-cache", True), ("no-store", False)])
+def test_a_caller_may_wish_that_nothing_is_kept(wish, has_a_place):
+    assert (Cache([HOUR]).slot(KEY, asked(BODY), wish) is not None) is has_a_place
 
 
 def test_an_answer_is_found_until_its_time_is_over():
-    slot = Cache([HOUR]).slot(KEY, asked(BODY))
+    slot = Cache([HOUR]).slot(KEY, asked(BODY), "")
     assert slot is not None
-    assert slot.find(["place"], 0) is None
-    slot.keep("place", b"answer", "id", now_us=1_000_000)
-    found = slot.find(["elsewhere", "place"], 3_600_999_999)
+    assert slot.find(0) is None
+    slot.keep(b"answer", RECORD, now_us=1_000_000)
+    found = slot.find(3_600_999_999)
     assert found is not None
-    assert (found.body, found.upstream_id) == (b"answer", "id")
-    assert slot.find(["place"], 3_601_000_000) is None
+    assert (found.body, found.original) == (b"answer", RECORD)
+    assert slot.find(3_601_000_000) is None
     assert slot.shelf.bytes == 0
 
 
-def test_an_answer_of_a_deployment_that_the_caller_may_not_use_is_not_given():
-    slot = Cache([HOUR]).slot(KEY, asked(BODY))
+NOT_KEPT = [
+    (None, RECORD),
+    (b"answer", structs.replace(RECORD, outcome="cancelled")),
+    (b"answer", structs.replace(RECORD, outcome="failed")),
+    (b"answer", structs.replace(RECORD, asked="another model")),
+]
+
+
+@pytest.mark.parametrize(("body", "record"), NOT_KEPT)
+def test_only_a_whole_answer_of_the_model_that_was_asked_is_kept(body, record):
+    slot = Cache([HOUR]).slot(KEY, asked(BODY), "")
     assert slot is not None
-    slot.keep("abroad", b"answer", None, now_us=0)
-    assert slot.find(["place"], 1) is None
+    slot.keep(body, record, now_us=0)
+    assert slot.find(1) is None
 
 
 def kept(size: int) -> Kept:
-    return Kept(deployment="d", body=b"x" * size, upstream_id=None, until_us=10)
+    return Kept(body=b"x" * size, original=RECORD, until_us=10)
 
 
 def test_what_was_used_least_recently_goes_first():
@@ -184,5 +212,5 @@ DONE = b"data: [DONE]\n\n"
 )
 def test_a_stream_is_replayed_as_it_came(came, include_usage, replay):
     ask = asked(BODY, streamed=True, include_usage=include_usage)
-    whole = Kept(deployment="d", body=came, upstream_id=None, until_us=0)
+    whole = Kept(body=came, original=RECORD, until_us=0)
     assert replayed(whole, ask) == replay

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from steelyard.dispatch.calls import Answer, Arrival, Ask, CallerGoneError
+from steelyard.dispatch.calls import Answer, Arrival, Ask, CallerGoneError, Headers
 from steelyard.dispatch.desk import Desk, Limits
 from steelyard.dispatch.refusals import Code, Refusal, invalid
 from steelyard.dispatch.serve import serve
@@ -128,7 +128,7 @@ class World:
             include_usage=False,
         )
 
-    def begin(self) -> None:
+    def begin(self, headers: Headers = ()) -> None:
         self.log.append("begin")
 
     async def send(self, data: bytes) -> None:

@@ -7,6 +7,7 @@ import contextlib
 from typing import Literal
 
 from steelyard.dispatch import refusals, tracing
+from steelyard.dispatch.cache import Copy
 from steelyard.dispatch.calls import Caller, CallerGoneError
 from steelyard.dispatch.desk import Desk
 from steelyard.dispatch.hangup import Hangup
@@ -34,10 +35,13 @@ _EVENT_BEGINNINGS = (b"data:", b":", b"event:", b"id:", b"retry:")
 class Flight:
     """An attempt under way, and what of it has reached the caller."""
 
-    def __init__(self, desk: Desk, caller: Caller, attempt: Attempt) -> None:
+    def __init__(
+        self, desk: Desk, caller: Caller, attempt: Attempt, copy: Copy | None = None
+    ) -> None:
         self._desk = desk
         self._caller = caller
         self._attempt = attempt
+        self._copy = copy
         self._weigher = StreamWeigher(include_usage=attempt.ask.include_usage)
         self._time = asyncio.timeout(desk.limits.total_s)
         self._cut_as: Literal["cancelled", "interrupted"] | None = None
@@ -119,6 +123,8 @@ class Flight:
             data = await reply.read()
             more = bool(data)
             self._note_compute(data)
+            if self._copy is not None:
+                self._copy.take(data)
             out = self._held + (weigher.feed(data) if more else weigher.finish())
             self._held = b""
             if not out or self._gone:

@@ -17,14 +17,20 @@ from msgspec import Raw
 from steelyard.dispatch.calls import Ask
 from steelyard.governance.keys import Key
 from steelyard.metering.streams import StreamWeigher
+from steelyard.values.usage import UsageRecord
 
 ANSWER_BYTES_MAX = 1 << 20
 """A longer answer is not kept."""
 
-AROUND_BYTES = 400
-"""What an entry takes beside its answer. Source: measured on CPython 3.12."""
+AROUND_BYTES = 3000
+"""What an entry takes beside its answer. Source: measured on CPython 3.11."""
 
 DONE = b"data: [DONE]\n\n"
+
+HEADER = "x-steelyard-cache"
+"""The header in which a caller says what it wishes, and is told that its answer was kept."""
+
+HIT = ((HEADER, "hit"),)
 
 WISHES = ("", "no-cache", "no-store")
 """What a caller may wish: nothing; a new answer, which is kept; a new answer that is not."""
@@ -76,11 +82,10 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole answer as its deployment gave it. Unit: ``until_us`` monotonic µs."""
+    """A whole answer as its deployment gave it, and its record. Unit: ``until_us`` monotonic µs."""
 
-    deployment: str
     body: bytes
-    upstream_id: str | None
+    original: UsageRecord
     until_us: int
 
 
@@ -124,16 +129,16 @@ class Slot(msgspec.Struct, frozen=True):
     shelf: Shelf
     name: bytes
 
-    def find(self, deployments: Sequence[str], now_us: int) -> Kept | None:
-        """The answer kept, if it came from one of the deployments that the caller may use now."""
-        kept = self.shelf.find(self.name, now_us)
-        return kept if kept is not None and kept.deployment in deployments else None
+    def find(self, now_us: int) -> Kept | None:
+        """The answer kept, should there be one."""
+        return self.shelf.find(self.name, now_us)
 
-    def keep(self, deployment: str, body: bytes, upstream_id: str | None, now_us: int) -> None:
-        """Keep an answer that was given whole."""
+    def keep(self, body: bytes | None, original: UsageRecord, now_us: int) -> None:
+        """Keep an answer that was given whole, by the model that was asked."""
+        if body is None or original.asked is not None or original.outcome != "completed":
+            return
         until_us = now_us + self.shelf.rule.ttl_s * 1_000_000
-        kept = Kept(deployment=deployment, body=body, upstream_id=upstream_id, until_us=until_us)
-        self.shelf.keep(self.name, kept)
+        self.shelf.keep(self.name, Kept(body=body, original=original, until_us=until_us))
 
 
 class Cache:
@@ -142,8 +147,10 @@ class Cache:
     def __init__(self, rules: Sequence[Rule] = ()) -> None:
         self.shelves = tuple(Shelf(rule) for rule in rules)
 
-    def slot(self, key: Key, ask: Ask) -> Slot | None:
+    def slot(self, key: Key, ask: Ask, wish: str) -> Slot | None:
         """The place of a request's answer; None when it is not cached."""
+        if wish == "no-store":
+            return None
         for shelf in self.shelves:
             rule = shelf.rule
             if _matches(ask.model, rule.models) and _matches(key.id, rule.keys):
@@ -189,7 +196,7 @@ def name_of(customer: str, ask: Ask) -> bytes | None:
             for name, value in fields.items()
             if name not in _WITHOUT_EFFECT and name not in _ACTING
         }
-        options = _OPTIONS.decode(fields.get("stream_options", b"null")) or {}
+        options: dict[str, object] = _OPTIONS.decode(fields.get("stream_options", b"null")) or {}
         options.pop("include_usage", None)
         whole = (customer, ask.kind, ask.model, ask.streamed, options, told)
         return hashlib.sha256(_CANONICAL.encode(whole)).digest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -12,15 +13,21 @@ from steelyard.dispatch.tracing import Trace
 
 Operation = Literal["chat", "embeddings"]
 
+Headers = Sequence[tuple[str, str]]
+
 
 class Arrival(msgspec.Struct, frozen=True):
-    """A request's beginning. Unit: ``at_us`` µs since 1970 UTC; ``started_us`` monotonic µs."""
+    """A request's beginning. Unit: ``at_us`` µs since 1970 UTC; ``started_us`` monotonic µs.
+
+    ``cache`` is what the caller wishes of the response cache.
+    """
 
     call_id: bytes
     at_us: int
     started_us: int
     secret: str | None
     trace: Trace | None = None
+    cache: str = ""
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +48,7 @@ class Answer(msgspec.Struct, frozen=True):
     """A whole answer, recorded already."""
 
     body: bytes
+    headers: Headers = ()
 
 
 class CallerGoneError(Exception):
@@ -59,7 +67,7 @@ class Caller(Protocol):
         """Read what is asked. Raises: CallerGoneError."""
         ...
 
-    def begin(self) -> None:
+    def begin(self, headers: Headers = ()) -> None:
         """Send the head of a stream."""
         ...
 

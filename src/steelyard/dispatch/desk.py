@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from steelyard.dispatch.cache import Cache
 from steelyard.dispatch.observing import Observer
 from steelyard.dispatch.snapshot import Snapshot
 from steelyard.upstream.transport import Transport
@@ -54,6 +55,7 @@ class Desk:
         random_bits: Callable[[], int],
         limits: Limits,
         observer: Observer | None = None,
+        cache: Cache | None = None,
     ) -> None:
         self.snapshot = snapshot
         self.transports = transports
@@ -62,6 +64,7 @@ class Desk:
         self.random_bits = random_bits
         self.limits = limits
         self.observer = observer
+        self.cache = Cache() if cache is None else cache
         self.in_flight = 0
         self.draining = False
         self.failed = asyncio.Event()

@@ -81,6 +81,37 @@ def announcement(attempt: Attempt) -> Announcement:
     )
 
 
+def hit(attempt: Attempt, original: UsageRecord, egress_bytes: int, taken_us: int) -> UsageRecord:
+    """What is written of a call that was answered from the cache.
+
+    It names the deployment that answered first, whose price holds, and has none of its meters.
+    """
+    ask = attempt.ask
+    meters = {"cache_hits": 1, "ingress_bytes": ask.ingress_bytes, "egress_bytes": egress_bytes}
+    return UsageRecord(
+        call_id=attempt.arrival.call_id,
+        at_us=attempt.arrival.at_us,
+        edition=attempt.edition,
+        customer=attempt.key.customer,
+        contract=attempt.key.contract,
+        key_id=attempt.key.id,
+        model=ask.model,
+        deployment=original.deployment,
+        outcome="completed",
+        meters=meters,
+        sources=dict.fromkeys(meters, "measured"),
+        attempts=0,
+        duration_us=taken_us,
+        streamed=ask.streamed,
+        status=original.status,
+        user=None if ask.user is None else ask.user[:NAME_CHARS_MAX],
+        upstream_id=original.upstream_id,
+        service_tier=original.service_tier,
+        region=original.region,
+        mode=original.mode,
+    )
+
+
 def record(attempt: Attempt, end: End, status: int | None, duration_us: int) -> UsageRecord:
     """What is written before the last byte leaves: ``status`` is what the caller sees.
 

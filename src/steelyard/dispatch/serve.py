@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from steelyard.dispatch import records, refusals
+from steelyard.dispatch import cache, records, refusals
 from steelyard.dispatch.attempts import HTTP_OK, Flight
+from steelyard.dispatch.cache import Copy, Kept, Slot
 from steelyard.dispatch.calls import Answer, Arrival, Caller, CallerGoneError
 from steelyard.dispatch.desk import Desk
 from steelyard.dispatch.observing import Ended, Refused
 from steelyard.dispatch.records import Attempt, End
 from steelyard.dispatch.refusals import Refusal
-from steelyard.dispatch.snapshot import Snapshot, choose
+from steelyard.dispatch.snapshot import Snapshot, choose, usable
 from steelyard.governance import keys
 from steelyard.governance.keys import Key
 from steelyard.metering.journal import JournalError, JournalFullError
@@ -32,26 +33,39 @@ async def serve(desk: Desk, caller: Caller) -> Answer | Refusal | None:
         attempt = await _admit(desk, caller, key)
         if isinstance(attempt, Refusal):
             return _refused(desk, caller, attempt, key)
-        return await _make(desk, caller, attempt)
+        slot = desk.cache.slot(key, attempt.ask, caller.arrival.cache)
+        kept = None if slot is None else _find(desk, attempt, slot)
+        if kept is not None:
+            return await _give_again(desk, caller, attempt, kept)
+        refusal = _announce(desk, attempt)
+        if refusal is not None:
+            return _refused(desk, caller, refusal, key)
+        return await _make(desk, caller, attempt, slot)
     finally:
         desk.leave()
 
 
 async def _admit(desk: Desk, caller: Caller, key: Key) -> Attempt | Refusal:
-    """Whether a call is made: its attempt, announced. Raises: CallerGoneError."""
+    """Whether a call is answered, and by which deployment. Raises: CallerGoneError."""
     arrival, snapshot = caller.arrival, desk.snapshot
     ask = await caller.ask()
     if isinstance(ask, Refusal):
         return ask
+    if arrival.cache not in cache.WISHES:
+        return refusals.invalid(cache.HEADER, '"no-cache" or "no-store"')
     deployment = choose(snapshot, key, ask.model, arrival.at_us)
     if deployment is None:
         return refusals.model_not_found(ask.model)
     if deployment.kind == "engine" and ask.choices > 1:
         # The engine tells the usage of one choice, and the others would not be weighed.
         return refusals.invalid("n", "1 for this model")
-    attempt = Attempt(
+    return Attempt(
         arrival=arrival, key=key, ask=ask, deployment=deployment, edition=snapshot.edition
     )
+
+
+def _announce(desk: Desk, attempt: Attempt) -> Refusal | None:
+    """Write that a call begins, or why it can't."""
     try:
         desk.journal.announce(records.announcement(attempt))
     except JournalFullError:
@@ -59,18 +73,58 @@ async def _admit(desk: Desk, caller: Caller, key: Key) -> Attempt | Refusal:
     except JournalError:
         desk.failed.set()
         return refusals.journal_failed()
-    return attempt
+    return None
 
 
-async def _make(desk: Desk, caller: Caller, attempt: Attempt) -> Answer | Refusal | None:
+def _find(desk: Desk, attempt: Attempt, slot: Slot) -> Kept | None:
+    """The answer kept for a call, if it came from a deployment that the call may use now."""
+    arrival = attempt.arrival
+    kept = None if arrival.cache else slot.find(desk.clock.monotonic_us())
+    if kept is None:
+        return None
+    open_to = usable(desk.snapshot, attempt.key, attempt.ask.model, arrival.at_us)
+    return kept if any(each.id == kept.original.deployment for each in open_to) else None
+
+
+async def _give_again(
+    desk: Desk, caller: Caller, attempt: Attempt, kept: Kept
+) -> Answer | Refusal | None:
+    """Answer a call as an equal one was answered, and record it. Raises: CallerGoneError."""
+    arrival, ask = attempt.arrival, attempt.ask
+    body = cache.replayed(kept, ask)
+    record = records.hit(attempt, kept.original, len(body), _taken_us(desk, arrival))
+    try:
+        desk.journal.record(record)
+        await desk.journal.settled()
+    except JournalFullError:
+        return _refused(desk, caller, refusals.journal_full(), attempt.key)
+    except JournalError:
+        desk.failed.set()
+        return _refused(desk, caller, refusals.journal_failed(), attempt.key)
+    if desk.observer is not None:
+        desk.observer.ended(Ended(arrival, ask.kind, record))
+    if not ask.streamed:
+        return Answer(body, cache.HIT)
+    caller.begin(cache.HIT)
+    await caller.send(body)
+    return None
+
+
+async def _make(
+    desk: Desk, caller: Caller, attempt: Attempt, slot: Slot | None
+) -> Answer | Refusal | None:
     """Make a call that was announced, and record it. Raises: CallerGoneError."""
     arrival, ask = attempt.arrival, attempt.ask
-    end = await Flight(desk, caller, attempt).fly()
+    copy = None if slot is None or not ask.streamed else Copy()
+    end = await Flight(desk, caller, attempt, copy).fly()
     status = _status(caller, end)
     refusal = end.refusal
     record = records.record(attempt, end, status, _taken_us(desk, arrival))
     if not await _recorded(desk, record):
         refusal = refusals.journal_failed()
+    elif slot is not None:
+        body = end.body if copy is None else copy.whole()
+        slot.keep(body, record, desk.clock.monotonic_us())
     if desk.observer is not None:
         desk.observer.ended(Ended(arrival, ask.kind, record))
     if end.begun or (ask.streamed and refusal is None and end.outcome == "completed"):

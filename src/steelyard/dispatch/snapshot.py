@@ -8,6 +8,7 @@ import msgspec
 
 from steelyard.catalogue import offers
 from steelyard.catalogue.documents import Deployment, Edition, Model
+from steelyard.catalogue.limits import Limit
 from steelyard.catalogue.offers import Offer
 from steelyard.governance import keys
 from steelyard.governance.keys import Key
@@ -24,16 +25,20 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """What is in force in a worker. ``keys`` is by the hex SHA-256 of the secret.
 
     ``places`` lists, for a contract and a model, the deployments that it may use, first choice
-    first.
+    first. ``zones`` has for each customer where its days begin: the zone of its first contract.
     """
 
     edition: int
     keys: dict[str, Key]
     models: dict[str, Model]
     places: dict[tuple[str, str], tuple[Place, ...]]
+    limits: tuple[Limit, ...] = ()
+    zones: dict[str, str] = {}
 
 
-def take(number: int, edition: Edition, known: Iterable[Key]) -> Snapshot:
+def take(
+    number: int, edition: Edition, known: Iterable[Key], limits: tuple[Limit, ...] = ()
+) -> Snapshot:
     """The snapshot of an edition and the keys that call under its contracts."""
     by_digest = keys.by_digest(known)
     served: dict[str, list[Deployment]] = {}
@@ -47,21 +52,28 @@ def take(number: int, edition: Edition, known: Iterable[Key]) -> Snapshot:
         for model, deployments in served.items()
     }
     models = {model.id: model for model in edition.models if model.id in served}
-    return Snapshot(edition=number, keys=by_digest, models=models, places=places)
+    zones = {each.customer: each.zone for each in reversed(edition.contracts)}
+    return Snapshot(
+        edition=number, keys=by_digest, models=models, places=places, limits=limits, zones=zones
+    )
 
 
 def choose(snapshot: Snapshot, key: Key, model: str, at_us: int) -> Deployment | None:
-    """The deployment that answers a call; None when the key may not call the model.
+    """The deployment that answers a call; None when the key may not call the model."""
+    return next(usable(snapshot, key, model, at_us), None)
+
+
+def usable(snapshot: Snapshot, key: Key, model: str, at_us: int) -> Iterator[Deployment]:
+    """The deployments that may answer a call, first choice first.
 
     A key calls what its patterns open, its contract sells at that instant, and something serves.
     """
     if not keys.opens(key, model):
-        return None
+        return
     for place in snapshot.places.get((key.contract, model), ()):
         offer = offers.at(place.offers, at_us)
         if offer is not None and offer.tariff is not None:
-            return place.deployment
-    return None
+            yield place.deployment
 
 
 def visible(snapshot: Snapshot, key: Key, at_us: int) -> Iterator[Model]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from steelyard.dispatch.calls import Arrival, Ask, CallerGoneError
+from steelyard.dispatch.cache import HEADER as CACHE_HEADER
+from steelyard.dispatch.calls import Arrival, Ask, CallerGoneError, Headers
 from steelyard.dispatch.refusals import Refusal
 from steelyard.edge import errors
 from steelyard.edge.body import MEDIA_TYPE, Limits, discard, read
@@ -13,7 +14,6 @@ from steelyard.values import ids
 from steelyard.values.clock import Clock
 
 _BEARER = "bearer "
-Headers = list[tuple[str, str]]
 
 
 class Exchange:
@@ -29,6 +29,7 @@ class Exchange:
             at_us=at_us,
             started_us=clock.monotonic_us(),
             secret=_secret(scope.headers.get("authorization")),
+            cache=scope.headers.get(CACHE_HEADER, ""),
         )
         self.begun = False
         self.understand: Callable[[bytes], Ask | Refusal] | None = None
@@ -46,7 +47,7 @@ class Exchange:
         body = await read(self.scope, self._proto, self._limits)
         return body if isinstance(body, Refusal) else self.understand(body)
 
-    def respond(self, body: bytes, status: int = 200, more: Headers | None = None) -> None:
+    def respond(self, body: bytes, status: int = 200, more: Headers = ()) -> None:
         """Answer with JSON, all at once."""
         self.begun = True
         self._proto.response_bytes(status, self._head(MEDIA_TYPE, more), body)
@@ -56,13 +57,14 @@ class Exchange:
         if not self._body_read:
             await discard(self._proto, self._limits)
         after = refusal.retry_after_s
-        more = None if after is None else [("retry-after", str(after))]
+        more = () if after is None else [("retry-after", str(after))]
         self.respond(errors.body_of(refusal), errors.status_of(refusal), more)
 
-    def begin(self) -> None:
+    def begin(self, headers: Headers = ()) -> None:
         """Send the head of a stream."""
         self.begun = True
-        head = self._head("text/event-stream; charset=utf-8", [("cache-control", "no-cache")])
+        more = [("cache-control", "no-cache"), *headers]
+        head = self._head("text/event-stream; charset=utf-8", more)
         self._stream = self._proto.response_stream(200, head)
 
     def end(self) -> None:
@@ -89,7 +91,7 @@ class Exchange:
         """Return when the caller hangs up."""
         await self._proto.client_disconnect()
 
-    def _head(self, content_type: str, more: Headers | None) -> Headers:
+    def _head(self, content_type: str, more: Headers) -> list[tuple[str, str]]:
         name = ids.text(self.arrival.call_id)
         taken_ms = (self._clock.monotonic_us() - self.arrival.started_us) // 1000
         head = [
@@ -98,7 +100,8 @@ class Exchange:
             ("x-steelyard-call-id", name),
             ("openai-processing-ms", str(taken_ms)),
         ]
-        return head if more is None else head + more
+        head += more
+        return head
 
 
 def _secret(authorization: str | None) -> str | None:

@@ -70,7 +70,7 @@ class Gateway:
     async def _call(self, exchange: Exchange) -> Refusal | None:
         served = await serve.serve(self._desk, exchange)
         if isinstance(served, Answer):
-            return exchange.respond(served.body)
+            return exchange.respond(served.body, more=served.headers)
         return served
 
     def _health(self, exchange: Exchange) -> None:
