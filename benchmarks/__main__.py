@@ -1,4 +1,4 @@
-"""``python -m benchmarks NAME [--json]``: run one benchmark."""
+"""``python -m benchmarks NAME [--json] [--quick] [--profile]``: run one benchmark."""
 
 from __future__ import annotations
 
@@ -7,8 +7,15 @@ import importlib
 import json
 from collections.abc import Mapping
 
-BENCHMARKS = {"import": "benchmarks.importing"}
-"""Each benchmark's module, whose ``measure()`` returns numbers by keys that end in their unit."""
+BENCHMARKS = {
+    "import": "benchmarks.importing",
+    "gateway": "benchmarks.gateway",
+    "streams": "benchmarks.streams",
+}
+"""Each benchmark's module: ``measure()`` gives figures by keys that end in their unit.
+
+A module with a ``tell()`` prints them its own way.
+"""
 
 
 def main() -> None:
@@ -16,9 +23,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="./dev bench", allow_abbrev=False)
     parser.add_argument("name", choices=list(BENCHMARKS))
     parser.add_argument("--json", action="store_true", help="print an object for a machine")
+    parser.add_argument("--quick", action="store_true", help="shorter, and less exact")
+    parser.add_argument("--profile", action="store_true", help="tell where a call's time goes")
     given = parser.parse_args()
-    found = importlib.import_module(BENCHMARKS[given.name]).measure()
-    print(json.dumps(found) if given.json else table(found))
+    module = importlib.import_module(BENCHMARKS[given.name])
+    if given.profile:
+        print(module.profile())
+        return
+    found = module.measure(quick=True) if given.quick else module.measure()
+    print(json.dumps(found) if given.json else getattr(module, "tell", table)(found))
 
 
 def table(found: Mapping[str, float]) -> str:
