@@ -200,4 +200,4 @@ class Snapshots:
 
         self._issued = issued
         known = (*self._opened.keys, *issued)
-        return snapshot.take(self._number, self._opened.edition, known)
+        return snapshot.take(self._number, self._opened.edition, known, self._opened.limits)

@@ -14,9 +14,19 @@ from typing import Annotated
 
 import msgspec
 
-from steelyard.catalogue import books, checks, contracts, instants, models, parties, shares
+from steelyard.catalogue import (
+    books,
+    checks,
+    contracts,
+    instants,
+    limits,
+    models,
+    parties,
+    shares,
+)
 from steelyard.catalogue.checks import Draft, Kind
 from steelyard.catalogue.documents import Edition, Model, PriceBook
+from steelyard.catalogue.limits import Limit
 from steelyard.catalogue.names import Identifier, Pattern, Text
 from steelyard.catalogue.shapes import shape, shapes
 from steelyard.catalogue.sheets import Fault, Found, Sheet, suggestion
@@ -31,7 +41,7 @@ FILES_MAX = 10_000
 _WRITTEN_ID = re.compile(r'^id\s*=\s*"([^"]+)"', re.MULTILINE)
 """An id in a text that is no TOML: what refers to it is not at fault."""
 
-_LISTS = ("deployment", "model", "customer", "earner", "key")
+_LISTS = ("deployment", "model", "customer", "earner", "key", "limit")
 
 
 class Studio(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +51,8 @@ class Studio(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     edition: Edition
     keys: tuple[Key, ...]
+    limits: tuple[Limit, ...] = ()
+    """In the order of their ids, in which they are held."""
     warnings: tuple[Fault, ...] = ()
 
 
@@ -65,6 +77,8 @@ class _Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     customer: Identifier | None = None
     name: Text = ""
     models: tuple[Pattern, ...] = ("*",)
+    workspace: Identifier | None = None
+    priority: Annotated[int, msgspec.Meta(ge=0, le=9)] = 0
     secret_env: Text | None = None
     sha256: Annotated[str, msgspec.Meta(min_length=64, max_length=64)] | None = None
 
@@ -98,6 +112,7 @@ def load(folder: Path, env: Mapping[str, str] | None) -> Studio:
             [contracts.read(sheet, zone) for sheet in own_contracts if sheet.readable]
         ),
         shares=_present([shares.read(sheet, zone) for sheet in own_shares if sheet.readable]),
+        limits=limits.read(main),
         declared=_declared(main, (*own_books, *book_sheets), own_contracts),
     )
     if main.readable:
@@ -112,6 +127,7 @@ def load(folder: Path, env: Mapping[str, str] | None) -> Studio:
         settings=settings,
         edition=_edition(draft, settings),
         keys=keys,
+        limits=tuple(checks.effective(draft.limits, [])),
         warnings=tuple(sorted(each for sheet in sheets for each in sheet.warnings)),
     )
 
@@ -270,6 +286,8 @@ def _key(draft: Draft, row: Found[_Key], env: Mapping[str, str] | None) -> Key |
         sha256=raw.sha256 or (digest(secret) if secret else ""),
         name=raw.name,
         hint=f"${raw.secret_env}" if raw.secret_env else "",
+        workspace=raw.workspace or "",
+        priority=raw.priority,
     )
 
 

@@ -16,6 +16,7 @@ from steelyard.catalogue.documents import (
     PriceBook,
     ShareRule,
 )
+from steelyard.catalogue.limits import Limit
 from steelyard.catalogue.places import Path
 from steelyard.catalogue.sheets import Found, Sheet, T, suggestion
 
@@ -41,6 +42,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     books_packaged: Sequence[Found[PriceBook]]
     contracts: Sequence[Found[Contract]]
     shares: Sequence[Found[ShareRule]]
+    limits: Sequence[Found[Limit]] = ()
     declared: dict[Kind, frozenset[str]]
 
 
@@ -67,6 +69,7 @@ def check(draft: Draft) -> None:
     unique(draft.models)
     unique(draft.deployments)
     unique(draft.books)
+    unique(draft.limits)
     _versions(draft.contracts, ("customer", "currency", "zone"))
     _versions(draft.shares, ("currency",))
     models = {model.id for model in effective(draft.models, draft.models_packaged)}
@@ -82,6 +85,8 @@ def check(draft: Draft) -> None:
         _contract(draft, contract, models, books)
     for share in draft.shares:
         _share(draft, share, models)
+    for limit in draft.limits:
+        _limit(draft, limit, models)
 
 
 def effective(own: Sequence[Found[D]], packaged: Sequence[Found[D]]) -> list[D]:
@@ -185,6 +190,14 @@ def _share(draft: Draft, share: Found[ShareRule], models: set[str]) -> None:
         deployments = draft.declared["deployment"]
         where = _within(share, (*at, "deployments"))
         _matches(cost.deployments, "deployment", deployments, where)
+
+
+def _limit(draft: Draft, limit: Found[Limit], models: set[str]) -> None:
+    for index, pattern in enumerate(limit.value.customers):
+        where = _within(limit, ("customers", index))
+        _matches(pattern, "customer", draft.declared["customer"], where)
+    for index, pattern in enumerate(limit.value.models):
+        _matches(pattern, "model", models, _within(limit, ("models", index)))
 
 
 def match_models(pattern: str, models: Iterable[str], found: Found[T], inner: Path) -> None:

@@ -38,6 +38,10 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     created_us: int = 0
     """0 for a key declared in the studio's file."""
     revoked_us: int | None = None
+    workspace: str = ""
+    """A part of the customer that has limits of its own."""
+    priority: int = 0
+    """Whose call goes first where calls wait: the higher."""
 
 
 class Refusal(Enum):

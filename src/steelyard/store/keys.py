@@ -24,7 +24,8 @@ class Keys:
 
         Raises: ValueError when its id or its digest is there already.
         """
-        row = msgspec.structs.asdict(key) | {"models": msgspec.json.encode(key.models).decode()}
+        row = {name: getattr(key, name) for name in keys.columns.keys()}  # noqa: SIM118 - no dict
+        row["models"] = msgspec.json.encode(key.models).decode()
         try:
             with writing(self._engine) as connection:
                 connection.execute(sa.insert(keys), row)

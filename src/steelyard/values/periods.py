@@ -1,9 +1,9 @@
-"""Periods: calendar months in a contract's own zone, as half-open ranges of instants."""
+"""Periods: calendar months and days in a zone, as half-open ranges of instants."""
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -11,6 +11,7 @@ import msgspec
 _MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_DAY = timedelta(days=1)
 _DECEMBER = 12
 
 
@@ -78,3 +79,21 @@ def month_of(at_us: int, zone: str) -> Month:
     read = Month(local.year, local.month)
     after = following(read)
     return after if at_us >= bounds_us(read, zone)[1] else read
+
+
+def day_bounds_us(at_us: int, zone: str) -> tuple[int, int]:
+    """The calendar day of ``zone`` that holds an instant: its first instant, and the next day's.
+
+    A day lasts 23, 24 or 25 hours. Where a clock is set back across midnight, the new day begins
+    at the first of the two midnights; where it is set forward across midnight, at that moment.
+    """
+    where = ZoneInfo(zone)
+    local = from_us(at_us, zone).date()
+    start, end = _midnight_us(local, where), _midnight_us(local + _DAY, where)
+    if at_us >= end:
+        return end, _midnight_us(local + 2 * _DAY, where)
+    return start, end
+
+
+def _midnight_us(day: date, where: ZoneInfo) -> int:
+    return to_us(datetime(day.year, day.month, day.day, tzinfo=where))

@@ -1,0 +1,229 @@
+"""Limiting: what a call needs, and whether all its limits have room for it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from steelyard.catalogue.limits import Limit
+from steelyard.dispatch.calls import Ask
+from steelyard.dispatch.records import BYTES_PER_TOKEN
+from steelyard.dispatch.windows import Day, Minute, Now, Smoothing, Window
+from steelyard.values.usage import UsageRecord
+
+OUTPUT_TOKENS_ASSUMED = 1024
+"""How long an answer is taken to be at most whose length its caller does not limit."""
+
+Amount = Literal["requests", "input_tokens", "output_tokens", "tokens"]
+Span = Literal["second", "minute", "day", "once"]
+
+AMOUNTS: tuple[Amount, ...] = ("requests", "input_tokens", "output_tokens", "tokens")
+
+_INPUT = ("input_tokens", "cached_input_tokens", "cache_write_tokens")
+_OUTPUT = ("output_tokens", "reasoning_tokens")
+
+
+class Need(NamedTuple):
+    """What a call takes of its limits. ``open_ended``: its caller did not limit the answer."""
+
+    requests: int
+    input_tokens: int
+    output_tokens: int
+    open_ended: bool = False
+
+    def of(self, amount: Amount) -> int:
+        """So many requests, or tokens; ``tokens`` are input and output together."""
+        if amount == "requests":
+            return self.requests
+        if amount == "input_tokens":
+            return self.input_tokens
+        if amount == "output_tokens":
+            return self.output_tokens
+        return self.input_tokens + self.output_tokens
+
+
+NOTHING = Need(0, 0, 0)
+
+
+class Room(NamedTuple):
+    """What is left of the tightest limit of a kind. Unit: requests or tokens; µs."""
+
+    limit: int
+    left: int
+    reset_us: int
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """What is left of a call's limits; None where nothing of the kind is limited."""
+
+    requests: Room | None = None
+    tokens: Room | None = None
+
+
+class Blocked(msgspec.Struct, frozen=True, kw_only=True):
+    """The limit that a call does not fit in, and for how long: ``wait_us``; None: for ever."""
+
+    limit: Limit
+    amount: Amount
+    span: Span
+    bound: int
+    needed: int
+    left: int
+    wait_us: int | None
+
+
+class Counter:
+    """What one subject uses of one limit: a key, a customer, a customer's model."""
+
+    def __init__(self, limit: Limit, zone: str) -> None:
+        self.limit = limit
+        self.running = 0
+        self._windows = tuple(_windows(limit, zone))
+
+    def blocked(self, need: Need, now: Now) -> Blocked | None:
+        """Where a call does not fit for the longest; None when it fits."""
+        limit = self.limit
+        if limit.concurrency is not None and self.running >= limit.concurrency:
+            return Blocked(
+                limit=limit,
+                amount="requests",
+                span="once",
+                bound=limit.concurrency,
+                needed=1,
+                left=0,
+                wait_us=0,
+            )
+        worst: Blocked | None = None
+        for amount, span, window in self._windows:
+            units = need.of(amount)
+            wait_us = window.wait_us(now, units)
+            if wait_us == 0 or (worst is not None and not _longer(wait_us, worst.wait_us)):
+                continue
+            worst = Blocked(
+                limit=limit,
+                amount=amount,
+                span=span,
+                bound=window.limit,
+                needed=units,
+                left=window.left(now),
+                wait_us=wait_us,
+            )
+        return worst
+
+    def take(self, need: Need, now: Now) -> None:
+        """Take what a call needs."""
+        self.running += 1
+        for amount, _, window in self._windows:
+            window.take(now, need.of(amount))
+
+    def correct(self, held: Need, used: Need, taken: Now, now: Now) -> None:
+        """A call that took ``held`` has ended, and used so much."""
+        assert self.running > 0
+        self.running -= 1
+        for amount, _, window in self._windows:
+            difference = used.of(amount) - held.of(amount)
+            if difference:
+                window.correct(taken, now, difference)
+
+    def rooms(self, now: Now) -> Iterator[tuple[bool, Room]]:
+        """What is left of each minute and day; the first says whether that is requests."""
+        for amount, span, window in self._windows:
+            if span != "second":
+                left, reset_us = window.left(now), window.reset_us(now)
+                yield amount == "requests", Room(window.limit, left, reset_us)
+
+    def answer_max(self, need: Need) -> int:
+        """The longest answer for which a call that needs nothing else could be admitted."""
+        longest = OUTPUT_TOKENS_ASSUMED
+        for amount, span, window in self._windows:
+            if span != "second" and amount == "output_tokens":
+                longest = min(longest, window.limit)
+            elif span != "second" and amount == "tokens":
+                longest = min(longest, window.limit - need.input_tokens)
+        return longest
+
+    def idle(self, now: Now) -> bool:
+        """Whether nothing of the limit is in use, so that the counter may be forgotten."""
+        return self.running == 0 and all(w.reset_us(now) == 0 for _, _, w in self._windows)
+
+
+def need(ask: Ask) -> Need:
+    """What a call is held for: its prompt by its length, its answer by the caller's limit."""
+    prompt = ask.ingress_bytes // BYTES_PER_TOKEN + 1
+    if ask.kind != "chat":
+        return Need(1, prompt, 0)
+    limit = ask.output_tokens_max
+    if limit is None or limit <= 0:
+        return Need(1, prompt, OUTPUT_TOKENS_ASSUMED * ask.choices, open_ended=True)
+    return Need(1, prompt, limit * ask.choices)
+
+
+def used(record: UsageRecord) -> Need:
+    """What a call used, as it was weighed; a request counts also when it failed."""
+    meters = record.meters
+    return Need(
+        1, sum(meters.get(each, 0) for each in _INPUT), sum(meters.get(each, 0) for each in _OUTPUT)
+    )
+
+
+def fitted(wanted: Need, counters: Sequence[Counter]) -> Need:
+    """The need of a call that does not limit its answer, no larger than its limits as a whole.
+
+    Else such a call would never be admitted where a minute's tokens are few.
+    """
+    if not wanted.open_ended:
+        return wanted
+    longest = min((counter.answer_max(wanted) for counter in counters), default=0)
+    return wanted._replace(output_tokens=max(1, min(wanted.output_tokens, longest)))
+
+
+def take(counters: Sequence[Counter], need: Need, now: Now) -> Blocked | None:
+    """Take a call's need of every limit, in their order, or of none: what blocks it longest."""
+    worst: Blocked | None = None
+    for counter in counters:
+        blocked = counter.blocked(need, now)
+        if blocked is not None and (worst is None or _longer(blocked.wait_us, worst.wait_us)):
+            worst = blocked
+    if worst is None:
+        for counter in counters:
+            counter.take(need, now)
+    return worst
+
+
+def give_back(counters: Sequence[Counter], held: Need, used: Need, taken: Now, now: Now) -> None:
+    """End a call that took ``held`` and used so much."""
+    for counter in counters:
+        counter.correct(held, used, taken, now)
+
+
+def standing(counters: Sequence[Counter], now: Now) -> Standing:
+    """What is left, of the minute or day that has the least of it."""
+    requests: Room | None = None
+    tokens: Room | None = None
+    for counter in counters:
+        for of_requests, room in counter.rooms(now):
+            if of_requests:
+                if requests is None or room.left < requests.left:
+                    requests = room
+            elif tokens is None or room.left < tokens.left:
+                tokens = room
+    return Standing(requests, tokens)
+
+
+def _longer(wait_us: int | None, than_us: int | None) -> bool:
+    return than_us is not None and (wait_us is None or wait_us > than_us)
+
+
+def _windows(limit: Limit, zone: str) -> Iterator[tuple[Amount, Span, Window]]:
+    """The bounds of a limit, in one order: requests before tokens, the minute before the day."""
+    for amount in AMOUNTS:
+        per_minute: int | None = getattr(limit, f"{amount}_per_minute")
+        if per_minute is not None:
+            yield amount, "minute", Minute(per_minute)
+            if limit.burst_s is not None:
+                yield amount, "second", Smoothing(per_minute, limit.burst_s)
+        per_day: int | None = getattr(limit, f"{amount}_per_day")
+        if per_day is not None:
+            yield amount, "day", Day(per_day, limit.zone or zone)
