@@ -22,12 +22,14 @@ from steelyard.catalogue import (
     limits,
     models,
     parties,
+    routes,
     shares,
 )
 from steelyard.catalogue.checks import Draft, Kind
 from steelyard.catalogue.documents import Edition, Model, PriceBook
 from steelyard.catalogue.limits import Limit
 from steelyard.catalogue.names import Identifier, Pattern, Text
+from steelyard.catalogue.routes import Route
 from steelyard.catalogue.shapes import shape, shapes
 from steelyard.catalogue.sheets import Fault, Found, Sheet, suggestion
 from steelyard.governance.keys import Key, digest
@@ -41,7 +43,7 @@ FILES_MAX = 10_000
 _WRITTEN_ID = re.compile(r'^id\s*=\s*"([^"]+)"', re.MULTILINE)
 """An id in a text that is no TOML: what refers to it is not at fault."""
 
-_LISTS = ("deployment", "model", "customer", "earner", "key", "limit")
+_LISTS = ("deployment", "model", "customer", "earner", "key", "limit", "route")
 
 
 class Studio(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +54,7 @@ class Studio(msgspec.Struct, frozen=True, kw_only=True):
     edition: Edition
     keys: tuple[Key, ...]
     limits: tuple[Limit, ...] = ()
+    routes: tuple[Route, ...] = ()
     """In the order of their ids, in which they are held."""
     warnings: tuple[Fault, ...] = ()
 
@@ -77,6 +80,8 @@ class _Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     customer: Identifier | None = None
     name: Text = ""
     models: tuple[Pattern, ...] = ("*",)
+    regions: tuple[Pattern, ...] = ("*",)
+    routing: bool = False
     workspace: Identifier | None = None
     priority: Annotated[int, msgspec.Meta(ge=0, le=9)] = 0
     secret_env: Text | None = None
@@ -117,6 +122,7 @@ def load(folder: Path, env: Mapping[str, str] | None) -> Studio:
     )
     if main.readable:
         checks.check(draft)
+    routed = routes.read(main, draft.deployments)
     keys = _keys(draft, env)
     _cache_rules(draft, settings)
     faults = tuple(sorted(fault for sheet in sheets for fault in sheet.faults))
@@ -128,6 +134,7 @@ def load(folder: Path, env: Mapping[str, str] | None) -> Studio:
         edition=_edition(draft, settings),
         keys=keys,
         limits=tuple(checks.effective(draft.limits, [])),
+        routes=tuple(each.value for each in routed),
         warnings=tuple(sorted(each for sheet in sheets for each in sheet.warnings)),
     )
 
@@ -283,6 +290,8 @@ def _key(draft: Draft, row: Found[_Key], env: Mapping[str, str] | None) -> Key |
         customer=customer,
         contract=raw.contract,
         models=raw.models,
+        regions=raw.regions,
+        routing=raw.routing,
         sha256=raw.sha256 or (digest(secret) if secret else ""),
         name=raw.name,
         hint=f"${raw.secret_env}" if raw.secret_env else "",

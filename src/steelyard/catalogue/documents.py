@@ -46,6 +46,14 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     """The environment variable that holds the upstream's key."""
     upstream_model: str | None = None
     """What the upstream calls the model; None: as we do."""
+    weight: int = 1
+    """Its share of the calls beside the others' weights."""
+    capacity: int | None = None
+    """How many calls at once it is made for; None: nobody said."""
+    region: str | None = None
+    """Where it computes, for keys that may call only some regions."""
+    draining: bool = False
+    """It gets no new calls."""
 
 
 class Rates(msgspec.Struct, frozen=True):

@@ -45,6 +45,10 @@ class _Deployment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     url: Text | None = None
     key_env: Text | None = None
     upstream_model: Text | None = None
+    weight: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 1
+    capacity: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
+    region: Identifier | None = None
+    draining: bool = False
 
 
 def read_family(sheet: Sheet) -> list[Found[Model]]:
@@ -117,6 +121,10 @@ def read_deployments(sheet: Sheet) -> list[Found[Deployment]]:
             url=raw.url,
             key_env=raw.key_env,
             upstream_model=raw.upstream_model,
+            weight=raw.weight,
+            capacity=raw.capacity,
+            region=raw.region,
+            draining=raw.draining,
         )
         found.append(Found(sheet, row.path, deployment))
     return found

@@ -24,14 +24,17 @@ _HINT_CHARS = 4
 class Key(msgspec.Struct, frozen=True, kw_only=True):
     """A caller's key, without its secret. Unit: ``*_us`` µs since 1970-01-01 UTC.
 
-    ``models`` are shell patterns of the models that it may call. ``sha256`` is the hex digest of
-    the secret. ``hint`` is what people may see of the secret.
+    ``models`` are shell patterns of the models that it may call, ``regions`` of where they may
+    compute. ``routing`` says that it may choose deployments itself. ``sha256`` is the hex digest
+    of the secret. ``hint`` is what people may see of the secret.
     """
 
     id: str
     customer: str
     contract: str
     models: tuple[str, ...] = ("*",)
+    regions: tuple[str, ...] = ("*",)
+    routing: bool = False
     sha256: str
     name: str = ""
     hint: str = ""
