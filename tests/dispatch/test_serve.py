@@ -13,6 +13,7 @@ from steelyard.dispatch.calls import Answer, Arrival, Ask, CallerGoneError, Head
 from steelyard.dispatch.desk import Desk, Limits
 from steelyard.dispatch.refusals import Code, Refusal, invalid
 from steelyard.dispatch.serve import serve
+from steelyard.dispatch.windows import Standing
 from steelyard.metering.journal import JournalError, JournalFullError
 from steelyard.upstream.transport import Kind, Reply, Request, UpstreamError
 from steelyard.values.clock import FixedClock
@@ -128,7 +129,11 @@ class World:
             include_usage=False,
         )
 
+    def tell(self, standing: Standing) -> None:
+        self.standing = standing
+
     def begin(self, headers: Headers = ()) -> None:
+        self.headers = headers
         self.log.append("begin")
 
     async def send(self, data: bytes) -> None:

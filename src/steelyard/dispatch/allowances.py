@@ -8,9 +8,9 @@ from typing import Protocol
 
 from steelyard.catalogue.limits import Limit, Subject, subjects
 from steelyard.dispatch import limiting
-from steelyard.dispatch.limiting import NOTHING, Blocked, Counter, Need, Standing
+from steelyard.dispatch.limiting import NOTHING, Blocked, Counter, Need
 from steelyard.dispatch.snapshot import Snapshot
-from steelyard.dispatch.windows import Now
+from steelyard.dispatch.windows import Now, Standing
 from steelyard.governance.keys import Key
 
 COUNTERS_KEPT = 1024

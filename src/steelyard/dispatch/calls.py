@@ -10,6 +10,7 @@ from msgspec import Raw
 
 from steelyard.dispatch.refusals import Refusal
 from steelyard.dispatch.tracing import Trace
+from steelyard.dispatch.windows import Standing
 
 Operation = Literal["chat", "embeddings"]
 
@@ -65,6 +66,10 @@ class Caller(Protocol):
 
     async def ask(self) -> Ask | Refusal:
         """Read what is asked. Raises: CallerGoneError."""
+        ...
+
+    def tell(self, standing: Standing) -> None:
+        """Tell what is left of the call's limits, with whatever is answered."""
         ...
 
     def begin(self, headers: Headers = ()) -> None:

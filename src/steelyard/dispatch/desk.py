@@ -8,9 +8,11 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from steelyard.dispatch.allowances import Allowances, LocalAllowances
 from steelyard.dispatch.cache import Cache
 from steelyard.dispatch.observing import Observer
 from steelyard.dispatch.snapshot import Snapshot
+from steelyard.dispatch.windows import Now
 from steelyard.upstream.transport import Transport
 from steelyard.values.clock import Clock
 from steelyard.values.usage import Announcement, UsageRecord
@@ -65,12 +67,17 @@ class Desk:
         self.limits = limits
         self.observer = observer
         self.cache = Cache() if cache is None else cache
+        self.allowances: Allowances = LocalAllowances()
         self.in_flight = 0
         self.draining = False
         self.failed = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self.cuts: set[Callable[[], None]] = set()
+
+    def now(self) -> Now:
+        """The moment, on both clocks."""
+        return Now(self.clock.wall_us(), self.clock.monotonic_us())
 
     def enter(self) -> None:
         """One call more."""

@@ -10,15 +10,34 @@ import msgspec
 from steelyard.catalogue.limits import Limit
 from steelyard.dispatch.calls import Ask
 from steelyard.dispatch.records import BYTES_PER_TOKEN
-from steelyard.dispatch.windows import Day, Minute, Now, Smoothing, Window
+from steelyard.dispatch.refusals import Code, Refusal
+from steelyard.dispatch.windows import (
+    SECOND_US,
+    Day,
+    Minute,
+    Now,
+    Room,
+    Smoothing,
+    Standing,
+    Window,
+)
 from steelyard.values.usage import UsageRecord
+
+CONCURRENCY_RETRY_US = 1_000_000
+"""When a caller with as many calls as it may have at once may try again."""
 
 OUTPUT_TOKENS_ASSUMED = 1024
 """How long an answer is taken to be at most whose length its caller does not limit."""
 
 Amount = Literal["requests", "input_tokens", "output_tokens", "tokens"]
-Span = Literal["second", "minute", "day", "once"]
+Span = Literal["minute", "burst", "day", "at once"]
 
+SPANS: dict[Span, str] = {
+    "minute": "per minute",
+    "burst": "in one burst",
+    "day": "per day",
+    "at once": "at once",
+}
 AMOUNTS: tuple[Amount, ...] = ("requests", "input_tokens", "output_tokens", "tokens")
 
 _INPUT = ("input_tokens", "cached_input_tokens", "cache_write_tokens")
@@ -45,21 +64,6 @@ class Need(NamedTuple):
 
 
 NOTHING = Need(0, 0, 0)
-
-
-class Room(NamedTuple):
-    """What is left of the tightest limit of a kind. Unit: requests or tokens; µs."""
-
-    limit: int
-    left: int
-    reset_us: int
-
-
-class Standing(msgspec.Struct, frozen=True):
-    """What is left of a call's limits; None where nothing of the kind is limited."""
-
-    requests: Room | None = None
-    tokens: Room | None = None
 
 
 class Blocked(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,11 +93,11 @@ class Counter:
             return Blocked(
                 limit=limit,
                 amount="requests",
-                span="once",
+                span="at once",
                 bound=limit.concurrency,
                 needed=1,
                 left=0,
-                wait_us=0,
+                wait_us=CONCURRENCY_RETRY_US,
             )
         worst: Blocked | None = None
         for amount, span, window in self._windows:
@@ -130,7 +134,7 @@ class Counter:
     def rooms(self, now: Now) -> Iterator[tuple[bool, Room]]:
         """What is left of each minute and day; the first says whether that is requests."""
         for amount, span, window in self._windows:
-            if span != "second":
+            if span != "burst":
                 left, reset_us = window.left(now), window.reset_us(now)
                 yield amount == "requests", Room(window.limit, left, reset_us)
 
@@ -138,9 +142,9 @@ class Counter:
         """The longest answer for which a call that needs nothing else could be admitted."""
         longest = OUTPUT_TOKENS_ASSUMED
         for amount, span, window in self._windows:
-            if span != "second" and amount == "output_tokens":
+            if span != "burst" and amount == "output_tokens":
                 longest = min(longest, window.limit)
-            elif span != "second" and amount == "tokens":
+            elif span != "burst" and amount == "tokens":
                 longest = min(longest, window.limit - need.input_tokens)
         return longest
 
@@ -192,6 +196,31 @@ def take(counters: Sequence[Counter], need: Need, now: Now) -> Blocked | None:
     return worst
 
 
+def refusal(blocked: Blocked, model: str) -> Refusal:
+    """What a caller is told whose call does not fit: when it may try again, if ever.
+
+    A day's end is far away, and has the code of a quota: clients don't wait for that.
+    """
+    requests = blocked.amount == "requests"
+    amount = blocked.amount.replace("_", " ")
+    span = SPANS[blocked.span]
+    wait_s = None if blocked.wait_us is None else -(-blocked.wait_us // SECOND_US)
+    hint = "This call alone is larger." if wait_s is None else f"Please try again in {wait_s} s."
+    message = (
+        f"Rate limit reached for {model!r} on {amount} {span} (limit {blocked.limit.id!r}): "
+        f"limit {blocked.bound}, left {blocked.left}, needed {blocked.needed}. {hint}"
+    )
+    if blocked.span == "day" and wait_s is not None:
+        code = Code.INSUFFICIENT_QUOTA
+        return Refusal(code=code, type=code, message=message, retry_after_s=wait_s)
+    return Refusal(
+        code=Code.RATE_LIMIT_EXCEEDED,
+        type="requests" if requests else "tokens",
+        message=message,
+        retry_after_s=wait_s,
+    )
+
+
 def give_back(counters: Sequence[Counter], held: Need, used: Need, taken: Now, now: Now) -> None:
     """End a call that took ``held`` and used so much."""
     for counter in counters:
@@ -223,7 +252,7 @@ def _windows(limit: Limit, zone: str) -> Iterator[tuple[Amount, Span, Window]]:
         if per_minute is not None:
             yield amount, "minute", Minute(per_minute)
             if limit.burst_s is not None:
-                yield amount, "second", Smoothing(per_minute, limit.burst_s)
+                yield amount, "burst", Smoothing(per_minute, limit.burst_s)
         per_day: int | None = getattr(limit, f"{amount}_per_day")
         if per_day is not None:
             yield amount, "day", Day(per_day, limit.zone or zone)

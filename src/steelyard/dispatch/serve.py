@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from steelyard.dispatch import cache, records, refusals
+from steelyard.dispatch import cache, limiting, records, refusals
+from steelyard.dispatch.allowances import Held, Turned
 from steelyard.dispatch.attempts import HTTP_OK, Flight
 from steelyard.dispatch.cache import Copy, Kept, Slot
 from steelyard.dispatch.calls import Answer, Arrival, Caller, CallerGoneError
@@ -20,8 +21,8 @@ from steelyard.values.usage import UsageRecord
 async def serve(desk: Desk, caller: Caller) -> Answer | Refusal | None:
     """Serve one call: a whole answer, a refusal, or None for a stream that was sent.
 
-    Refuses, in this order: the key, a place, the body, the model, room in the journal, the
-    upstream. Raises: CallerGoneError.
+    Refuses, in this order: the key, a place, the body, the model, its limits, room in the journal,
+    the upstream. Raises: CallerGoneError.
     """
     key = authenticate(desk.snapshot, caller.arrival)
     if isinstance(key, Refusal):
@@ -33,16 +34,37 @@ async def serve(desk: Desk, caller: Caller) -> Answer | Refusal | None:
         attempt = await _admit(desk, caller, key)
         if isinstance(attempt, Refusal):
             return _refused(desk, caller, attempt, key)
-        slot = desk.cache.slot(key, attempt.ask, caller.arrival.cache)
-        kept = None if slot is None else _find(desk, attempt, slot)
-        if kept is not None:
-            return await _give_again(desk, caller, attempt, kept)
-        refusal = _announce(desk, attempt)
-        if refusal is not None:
-            return _refused(desk, caller, refusal, key)
-        return await _make(desk, caller, attempt, slot)
+        held = await _hold(desk, caller, attempt)
+        if isinstance(held, Refusal):
+            return _refused(desk, caller, held, key)
+        try:
+            return await _answer(desk, caller, attempt, held)
+        finally:
+            desk.allowances.release(held, desk.now())
     finally:
         desk.leave()
+
+
+async def _hold(desk: Desk, caller: Caller, attempt: Attempt) -> Held | Refusal:
+    """What a call takes of its limits until it is weighed."""
+    ask, need = attempt.ask, limiting.need(attempt.ask)
+    held = await desk.allowances.hold(desk.snapshot, attempt.key, ask.model, need, desk.now())
+    caller.tell(held.standing)
+    return limiting.refusal(held, ask.model) if isinstance(held, Turned) else held
+
+
+async def _answer(
+    desk: Desk, caller: Caller, attempt: Attempt, held: Held
+) -> Answer | Refusal | None:
+    """Answer a call that was admitted, from the cache or anew. Raises: CallerGoneError."""
+    slot = desk.cache.slot(attempt.key, attempt.ask, caller.arrival.cache)
+    kept = None if slot is None else _find(desk, attempt, slot)
+    if kept is not None:
+        return await _give_again(desk, caller, attempt, held, kept)
+    refusal = _announce(desk, attempt)
+    if refusal is not None:
+        return _refused(desk, caller, refusal, attempt.key)
+    return await _make(desk, caller, attempt, held, slot)
 
 
 async def _admit(desk: Desk, caller: Caller, key: Key) -> Attempt | Refusal:
@@ -87,12 +109,13 @@ def _find(desk: Desk, attempt: Attempt, slot: Slot) -> Kept | None:
 
 
 async def _give_again(
-    desk: Desk, caller: Caller, attempt: Attempt, kept: Kept
+    desk: Desk, caller: Caller, attempt: Attempt, held: Held, kept: Kept
 ) -> Answer | Refusal | None:
     """Answer a call as an equal one was answered, and record it. Raises: CallerGoneError."""
     arrival, ask = attempt.arrival, attempt.ask
     body = cache.replayed(kept, ask)
     record = records.hit(attempt, kept.original, len(body), _taken_us(desk, arrival))
+    desk.allowances.settle(held, limiting.used(record), desk.now())
     try:
         desk.journal.record(record)
         await desk.journal.settled()
@@ -111,7 +134,7 @@ async def _give_again(
 
 
 async def _make(
-    desk: Desk, caller: Caller, attempt: Attempt, slot: Slot | None
+    desk: Desk, caller: Caller, attempt: Attempt, held: Held, slot: Slot | None
 ) -> Answer | Refusal | None:
     """Make a call that was announced, and record it. Raises: CallerGoneError."""
     arrival, ask = attempt.arrival, attempt.ask
@@ -120,6 +143,7 @@ async def _make(
     status = _status(caller, end)
     refusal = end.refusal
     record = records.record(attempt, end, status, _taken_us(desk, arrival))
+    desk.allowances.settle(held, limiting.used(record), desk.now())
     if not await _recorded(desk, record):
         refusal = refusals.journal_failed()
     elif slot is not None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from steelyard.values import periods
 
 SECOND_US = 1_000_000
@@ -21,6 +23,21 @@ class Now(NamedTuple):
 
     wall_us: int
     monotonic_us: int
+
+
+class Room(NamedTuple):
+    """What is left of the tightest limit of a kind. Unit: requests or tokens; µs."""
+
+    limit: int
+    left: int
+    reset_us: int
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """What is left of a call's limits; None where nothing of the kind is limited."""
+
+    requests: Room | None = None
+    tokens: Room | None = None
 
 
 class Window(Protocol):

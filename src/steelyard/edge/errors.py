@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from steelyard.dispatch.calls import Headers
 from steelyard.dispatch.refusals import Code, Refusal
 
 SERVER_ERRORS = 500
@@ -56,6 +57,17 @@ ERRORS: dict[str, ErrorKind] = {
     Code.MODEL_NOT_FOUND: ErrorKind(
         404, "invalid_request_error", "There is no such model, or not for this key."
     ),
+    Code.RATE_LIMIT_EXCEEDED: ErrorKind(
+        429,
+        "invalid_request_error",
+        "A limit of requests or tokens per minute, or of calls at once, is reached; try again "
+        "after `retry-after` seconds. Without that header the call is larger than the limit.",
+    ),
+    Code.INSUFFICIENT_QUOTA: ErrorKind(
+        429,
+        "invalid_request_error",
+        "What may be used in a day is used; `retry-after` says when the next day begins.",
+    ),
     Code.JOURNAL_FULL: ErrorKind(
         503, "server_error", "There is no room to record the call, so it is not made."
     ),
@@ -104,6 +116,13 @@ class _Body(msgspec.Struct, frozen=True):
 def status_of(refusal: Refusal) -> int:
     """The HTTP status of a refusal: an upstream's own where it is passed on."""
     return refusal.status or ERRORS[refusal.code].status
+
+
+def headers_of(refusal: Refusal) -> Headers:
+    """When to try again; or that there is no use, which OpenAI's clients heed."""
+    if refusal.retry_after_s is not None:
+        return [("retry-after", str(refusal.retry_after_s))]
+    return [("x-should-retry", "false")] if refusal.code == Code.RATE_LIMIT_EXCEEDED else ()
 
 
 def body_of(refusal: Refusal) -> bytes:

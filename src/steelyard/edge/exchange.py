@@ -7,7 +7,8 @@ from collections.abc import Callable
 from steelyard.dispatch.cache import HEADER as CACHE_HEADER
 from steelyard.dispatch.calls import Arrival, Ask, CallerGoneError, Headers
 from steelyard.dispatch.refusals import Refusal
-from steelyard.edge import errors
+from steelyard.dispatch.windows import Standing
+from steelyard.edge import errors, ratelimits
 from steelyard.edge.body import MEDIA_TYPE, Limits, discard, read
 from steelyard.edge.rsgi import HTTPProtocol, ProtocolClosed, Scope, StreamTransport
 from steelyard.values import ids
@@ -39,6 +40,7 @@ class Exchange:
         self._clock = clock
         self._limits = limits
         self._body_read = False
+        self._standing: Headers = ()
 
     async def ask(self) -> Ask | Refusal:
         """Read what is asked. Raises: CallerGoneError."""
@@ -56,9 +58,12 @@ class Exchange:
         """Answer with an error in OpenAI's shape, to a caller that has had its say."""
         if not self._body_read:
             await discard(self._proto, self._limits)
-        after = refusal.retry_after_s
-        more = () if after is None else [("retry-after", str(after))]
+        more = errors.headers_of(refusal)
         self.respond(errors.body_of(refusal), errors.status_of(refusal), more)
+
+    def tell(self, standing: Standing) -> None:
+        """Tell what is left of the call's limits, with whatever is answered."""
+        self._standing = ratelimits.headers(standing)
 
     def begin(self, headers: Headers = ()) -> None:
         """Send the head of a stream."""
@@ -100,6 +105,7 @@ class Exchange:
             ("x-steelyard-call-id", name),
             ("openai-processing-ms", str(taken_ms)),
         ]
+        head += self._standing
         head += more
         return head
 
