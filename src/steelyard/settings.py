@@ -12,6 +12,7 @@ from msgspec import Meta
 
 Durability = Literal["process", "disk"]
 HangupPolicy = Literal["cancel", "drain"]
+Audience = Literal["loopback", "off", "all"]
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Identifier = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -136,6 +137,63 @@ class JournalSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     ] = 64 << 20
 
 
+class TelemetrySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is told of calls, and to whom; never a key, a prompt or an answer."""
+
+    metrics: Annotated[
+        Audience,
+        Meta(
+            description="Who may read `/metrics` of the gateway: `loopback` whoever asks from this "
+            "machine and through no proxy, `all` everybody, `off` nobody."
+        ),
+    ] = "loopback"
+    metrics_customers_max: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=10_000,
+            description="Customers that metrics name, those that call first; all others are "
+            "`other`.",
+        ),
+    ] = 100
+    access_log: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="Where each call is a line of JSON: `off`, `stderr`, or a file in the "
+            "studio's folder or with its full path.",
+        ),
+    ] = "off"
+    otlp_endpoint: Annotated[
+        Annotated[str, Meta(pattern="^https?://[^/]")] | None,
+        Meta(
+            description="Where OpenTelemetry's traces and metrics are sent over OTLP, as in "
+            "`http://127.0.0.1:4318`; nothing is sent without it."
+        ),
+    ] = None
+    otlp_interval_s: Annotated[
+        int, Meta(ge=1, le=3600, description="How often metrics are sent there.")
+    ] = 10
+    traces_percent: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=100,
+            description="How many of the traces that begin here are sent; one that a caller began "
+            "is sent when the caller samples it.",
+        ),
+    ] = 100
+    queue_calls_max: Annotated[
+        int,
+        Meta(
+            ge=100,
+            le=1_000_000,
+            description="Calls that may wait to be written or sent; beyond it they are dropped "
+            "and counted.",
+        ),
+    ] = 10_000
+
+
 class CacheSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One rule of the response cache: whose answers are kept, and for how long."""
 
@@ -183,6 +241,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     journal: Annotated[JournalSettings, Meta(description="How the journal is cut into files.")] = (
         msgspec.field(default_factory=JournalSettings)
     )
+    telemetry: Annotated[
+        TelemetrySettings, Meta(description="What is told of calls, and to whom.")
+    ] = msgspec.field(default_factory=TelemetrySettings)
     cache: Annotated[
         tuple[CacheSettings, ...],
         Meta(

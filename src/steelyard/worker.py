@@ -17,7 +17,7 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -30,6 +30,9 @@ from steelyard.dispatch.cache import Cache, Rule
 from steelyard.dispatch.desk import Desk
 from steelyard.edge import body, server
 from steelyard.edge.gateway import Gateway
+from steelyard.edge.telemetry import opening
+from steelyard.edge.telemetry.families import Sample
+from steelyard.edge.telemetry.opening import Telemetry
 from steelyard.metering.journal import JournalWriter
 from steelyard.settings import GatewaySettings
 from steelyard.studio import Studio, StudioFaults
@@ -72,6 +75,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="steelyard.worker", allow_abbrev=False)
     parser.add_argument("--studio", type=Path, default=Path())
     parser.add_argument("--port", type=int, default=None)
+    parser.add_argument("--number", type=int, default=1)
     given = parser.parse_args(arguments)
     try:
         opened = app.load_studio(given.studio, serving=True)
@@ -79,10 +83,10 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"{exc}\n")
         return EXIT_REFUSED
     _raise_files_max()
-    return uvloop.run(run(opened, given.port))
+    return uvloop.run(run(opened, given.port, given.number))
 
 
-async def run(opened: Studio, port: int | None) -> int:
+async def run(opened: Studio, port: int | None, number: int) -> int:
     """Serve; the exit status, 0 when it was told to stop."""
     settings, clock = opened.settings.gateway, app.SystemClock()
     snapshots = app.Snapshots(opened, clock)
@@ -93,7 +97,11 @@ async def run(opened: Studio, port: int | None) -> int:
         clock=clock,
         segment_bytes_max=opened.settings.journal.segment_bytes_max,
     )
-    with contextlib.closing(snapshots), contextlib.closing(writer):
+    with (
+        contextlib.closing(snapshots),
+        contextlib.closing(writer),
+        contextlib.closing(_telemetry(opened, writer, number)) as telemetry,
+    ):
         transports = {each.id: _transport(opened, each) for each in opened.edition.deployments}
         desk = Desk(
             snapshots.take(),
@@ -106,25 +114,38 @@ async def run(opened: Studio, port: int | None) -> int:
                 concurrency_max=settings.concurrency_max,
                 on_hangup=settings.on_hangup,
             ),
+            observer=telemetry.observer,
             cache=_cache(opened),
         )
-        renewing = asyncio.create_task(_renew(desk, snapshots))
+        telemetry.look_at(lambda: _gauges(desk, writer))
+        aside = (
+            asyncio.create_task(_renew(desk, snapshots)),
+            asyncio.create_task(telemetry.numbers.publish()),
+        )
         try:
-            return await _serve(desk, settings, settings.port if port is None else port, writer)
+            chosen = settings.port if port is None else port
+            return await _serve(desk, settings, chosen, writer, telemetry)
         finally:
-            renewing.cancel()
-            await asyncio.gather(renewing, return_exceptions=True)
+            for task in aside:
+                task.cancel()
+            await asyncio.gather(*aside, return_exceptions=True)
             for each in transports.values():
                 await each.aclose()
 
 
-async def _serve(desk: Desk, settings: GatewaySettings, port: int, writer: JournalWriter) -> int:
+async def _serve(
+    desk: Desk,
+    settings: GatewaySettings,
+    port: int,
+    writer: JournalWriter,
+    telemetry: Telemetry,
+) -> int:
     with _port(settings.host, port) as taken:
         limits = body.Limits(body_bytes_max=settings.body_bytes_max, body_s=settings.body_s)
         listen = server.Listen(
             host=settings.host, port=taken, header_bytes_max=settings.header_bytes_max
         )
-        serving = server.make(Gateway(desk, limits), listen)
+        serving = server.make(Gateway(desk, limits, telemetry), listen)
         task = asyncio.create_task(serving.serve())
         stop = asyncio.Event()
         _stop_on(stop)
@@ -160,6 +181,30 @@ async def _renew(desk: Desk, snapshots: app.Snapshots) -> None:
         await asyncio.sleep(RENEW_S)
         if (renewed := await asyncio.to_thread(snapshots.renewed)) is not None:
             desk.snapshot = renewed
+
+
+def _telemetry(opened: Studio, writer: JournalWriter, number: int) -> Telemetry:
+    settings = opened.settings.telemetry
+    log = settings.access_log
+    options = opening.Options(
+        worker=str(number),
+        writer=writer.writer_id,
+        metrics=settings.metrics,
+        customers_max=settings.metrics_customers_max,
+        access_log=log if log in {"off", "stderr"} else str(opened.root / log),
+        otlp_endpoint=settings.otlp_endpoint,
+        otlp_interval_s=settings.otlp_interval_s,
+        traces_percent=settings.traces_percent,
+        items_max=settings.queue_calls_max,
+        shared=opened.root / "run" / "metrics" if opened.settings.gateway.workers > 1 else None,
+    )
+    return Telemetry(options, {each.id: each for each in opened.edition.deployments})
+
+
+def _gauges(desk: Desk, writer: JournalWriter) -> Iterator[Sample]:
+    """What is looked at only when somebody asks."""
+    yield Sample("steelyard_calls_in_flight", (), [desk.in_flight])
+    yield Sample("steelyard_journal_bytes_total", (), [writer.written_bytes])
 
 
 def _cache(opened: Studio) -> Cache:

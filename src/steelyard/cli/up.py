@@ -69,7 +69,8 @@ def programs(opened: Studio, port: int | None) -> list[Program]:
     workers = opened.settings.gateway.workers
     chosen = opened.settings.gateway.port if port is None else port
     for number in range(workers):
-        argv = (sys.executable, "-m", "steelyard.worker", "--studio", folder, "--port", str(chosen))
+        options = ("--studio", folder, "--port", str(chosen), "--number", str(number + 1))
+        argv = (sys.executable, "-m", "steelyard.worker", *options)
         name = "gateway" if workers == 1 else f"gateway {number + 1}"
         started.append(Program(name, argv, env))
     return started

@@ -42,7 +42,7 @@ def arriving(
     hand on what came.
     """
     ours = percent is not None
-    found = None if traceparent is None else _TRACEPARENT.fullmatch(traceparent)
+    found = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
     if found is not None and _is_sound(found):
         state = tracestate or ""
         return Trace(

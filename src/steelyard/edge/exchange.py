@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from steelyard.dispatch import tracing
 from steelyard.dispatch.cache import HEADER as CACHE_HEADER
 from steelyard.dispatch.calls import Arrival, Ask, CallerGoneError, Headers
 from steelyard.dispatch.refusals import Refusal
@@ -21,16 +22,26 @@ class Exchange:
     """One request and its answer, which names its call; also the caller, as dispatch sees it."""
 
     def __init__(
-        self, scope: Scope, proto: HTTPProtocol, clock: Clock, random_bits: int, limits: Limits
+        self,
+        scope: Scope,
+        proto: HTTPProtocol,
+        clock: Clock,
+        random_bits: int,
+        limits: Limits,
+        traces_percent: int | None = None,
     ) -> None:
-        at_us = clock.wall_us()
+        at_us, headers = clock.wall_us(), scope.headers
+        call_id = ids.uuid7(at_us, random_bits)
         self.scope = scope
         self.arrival = Arrival(
-            call_id=ids.uuid7(at_us, random_bits),
+            call_id=call_id,
             at_us=at_us,
             started_us=clock.monotonic_us(),
-            secret=_secret(scope.headers.get("authorization")),
-            cache=scope.headers.get(CACHE_HEADER, ""),
+            secret=_secret(headers.get("authorization")),
+            trace=tracing.arriving(
+                headers.get("traceparent"), headers.get("tracestate"), call_id, traces_percent
+            ),
+            cache=headers.get(CACHE_HEADER, ""),
         )
         self.begun = False
         self.understand: Callable[[bytes], Ask | Refusal] | None = None
@@ -49,10 +60,17 @@ class Exchange:
         body = await read(self.scope, self._proto, self._limits)
         return body if isinstance(body, Refusal) else self.understand(body)
 
-    def respond(self, body: bytes, status: int = 200, more: Headers = ()) -> None:
-        """Answer with JSON, all at once."""
+    def respond(
+        self,
+        body: bytes,
+        status: int = 200,
+        more: Headers = (),
+        *,
+        media_type: str = MEDIA_TYPE,
+    ) -> None:
+        """Answer all at once, with JSON unless something else is said."""
         self.begun = True
-        self._proto.response_bytes(status, self._head(MEDIA_TYPE, more), body)
+        self._proto.response_bytes(status, self._head(media_type, more), body)
 
     async def refuse(self, refusal: Refusal) -> None:
         """Answer with an error in OpenAI's shape, to a caller that has had its say."""

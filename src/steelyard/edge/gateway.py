@@ -13,6 +13,7 @@ from steelyard.edge.body import Limits
 from steelyard.edge.exchange import Exchange
 from steelyard.edge.openai import chat, embeddings, models
 from steelyard.edge.rsgi import HTTPProtocol, Scope
+from steelyard.edge.telemetry.opening import Telemetry
 
 Understand = Callable[[bytes], Ask | Refusal]
 
@@ -23,14 +24,17 @@ CALLS: Mapping[str, Understand] = {
 """Paths that call a model, and how their bodies are understood."""
 
 MODELS = "/v1/models"
+METRICS = "/metrics"
 
 
 class Gateway:
     """Answers requests as an RSGI application."""
 
-    def __init__(self, desk: Desk, limits: Limits) -> None:
+    def __init__(self, desk: Desk, limits: Limits, telemetry: Telemetry | None = None) -> None:
         self._desk = desk
         self._limits = limits
+        self._metrics = None if telemetry is None else telemetry.page
+        self._traces_percent = None if telemetry is None else telemetry.traces_percent
         self._pages: dict[str, Callable[[Exchange], Refusal | None]] = {
             "/healthz": self._health,
             "/readyz": self._readiness,
@@ -40,7 +44,9 @@ class Gateway:
     async def __rsgi__(self, scope: Scope, proto: HTTPProtocol) -> None:
         """Answer one request."""
         desk = self._desk
-        exchange = Exchange(scope, proto, desk.clock, desk.random_bits(), self._limits)
+        exchange = Exchange(
+            scope, proto, desk.clock, desk.random_bits(), self._limits, self._traces_percent
+        )
         try:
             refusal = await self._answer(exchange)
             if refusal is not None:
@@ -60,6 +66,8 @@ class Gateway:
         exchange.understand = CALLS.get(path)
         if exchange.understand is not None and method == "POST":
             return await self._call(exchange)
+        if path == METRICS and self._metrics is not None and self._metrics.is_for(exchange.scope):
+            return await self._metrics.show(exchange)
         page = self._pages.get(path)
         if page is None and path.startswith(MODELS + "/"):
             page = self._show_model

@@ -98,6 +98,11 @@ class JournalWriter:
             os.close(self._lock_fd)
             raise self._refusal(exc) from exc
 
+    @property
+    def written_bytes(self) -> int:
+        """How much was appended so far, frames and all."""
+        return self._written
+
     def announce(self, announcement: Announcement) -> None:
         """Say that an attempt begins, and take the room for the record of its call.
 
