@@ -1,16 +1,17 @@
-"""The server: Granian inside this process, on this event loop."""
+"""The server: what listens inside this process, on this event loop."""
 
 from __future__ import annotations
 
-import msgspec
+from typing import Protocol
+
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
-from granian.server.embed import Server
+from granian.server import embed
 
+from steelyard.edge import connections
+from steelyard.edge.connections import BACKLOG, Listen
 from steelyard.edge.gateway import Gateway
-
-BACKLOG = 1024
 
 _STDERR = {
     "class": "logging.StreamHandler",
@@ -19,17 +20,16 @@ _STDERR = {
 }
 
 
-class Listen(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the server listens and what it bounds. Unit: bytes, seconds.
+class Server(Protocol):
+    """What listens."""
 
-    Several processes may listen on one port; the kernel shares the connections out.
-    """
+    async def serve(self) -> None:
+        """Listen, until ``stop``."""
+        ...
 
-    host: str
-    port: int
-    header_bytes_max: int = 32 << 10
-    header_s: int = 30
-    connections_max: int = 4096
+    def stop(self) -> None:
+        """Take no more connections."""
+        ...
 
 
 def make(gateway: Gateway, listen: Listen) -> Server:
@@ -37,7 +37,9 @@ def make(gateway: Gateway, listen: Listen) -> Server:
 
     Only HTTP/1.1 without TLS: whoever faces the internet puts its proxy in front.
     """
-    return Server(
+    if listen.server == "httptools":
+        return connections.Server(gateway, listen)
+    return embed.Server(
         gateway,
         address=listen.host,
         port=listen.port,

@@ -1,0 +1,532 @@
+"""Connections: HTTP/1.1 on asyncio by llhttp, requests handed on as Granian hands them on.
+
+Everything of a caller is bounded: its head in bytes, lines and time, what it sends ahead, how long
+it may leave an answer unread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Literal, cast
+
+import httptools
+import msgspec
+
+from steelyard.edge.gateway import Gateway
+from steelyard.edge.rsgi import ProtocolClosed
+
+BACKLOG = 1024
+HEADERS_MAX = 100
+FRAMING_RATIO = 8
+"""How many bytes a body's chunks may have around each of its own, beyond a head's worth."""
+
+BUFFER_BYTES_MAX = 256 << 10
+"""How much of a body may arrive before somebody reads it."""
+
+IDLE_S = 75
+"""How long a connection without a request is kept."""
+
+UNREAD_S = 60
+"""How long a caller may leave an answer unread."""
+
+LOOK_S = 1
+"""How often connections are looked at, and the date is."""
+
+_LINES = {each.value: f"HTTP/1.1 {each.value} {each.phrase}\r\n" for each in HTTPStatus}
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_REFUSED = "%scontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+class Listen(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a server listens and what it bounds. Unit: bytes, seconds.
+
+    Several processes may listen on one port; the kernel shares the connections out.
+    """
+
+    host: str
+    port: int
+    header_bytes_max: int = 32 << 10
+    header_s: int = 30
+    connections_max: int = 4096
+    server: Literal["granian", "httptools"] = "httptools"
+
+
+class Server:
+    """Serves a gateway until it is told to stop; then calls in flight end, and it does."""
+
+    def __init__(self, gateway: Gateway, listen: Listen) -> None:
+        self.gateway = gateway
+        self.listen = listen
+        self.connections: set[Connection] = set()
+        self.date = formatdate(usegmt=True)
+        self.stopping = asyncio.Event()
+        self._empty = asyncio.Event()
+
+    async def serve(self) -> None:
+        """Listen, until ``stop``; return when all connections are closed."""
+        loop, listen = asyncio.get_running_loop(), self.listen
+        listening = await loop.create_server(
+            lambda: Connection(self),
+            listen.host,
+            listen.port,
+            reuse_port=True,
+            backlog=BACKLOG,
+        )
+        looking = loop.create_task(self._look())
+        try:
+            await self.stopping.wait()
+            listening.close()
+            for each in tuple(self.connections):
+                each.look(0)
+            while self.connections:
+                self._empty.clear()
+                await self._empty.wait()
+        finally:
+            looking.cancel()
+            for each in tuple(self.connections):
+                each.abort()
+
+    def stop(self) -> None:
+        """Take no more connections, and close those that are idle."""
+        self.stopping.set()
+
+    def forget(self, connection: Connection) -> None:
+        """A connection is closed."""
+        self.connections.discard(connection)
+        self._empty.set()
+
+    async def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(LOOK_S)
+            self.date = formatdate(usegmt=True)
+            for each in tuple(self.connections):
+                each.look(loop.time())
+
+
+class _RefusedError(Exception):
+    """A head that is larger than allowed."""
+
+
+class Connection(asyncio.Protocol):
+    """One caller's connection: its requests are served one after the other."""
+
+    __slots__ = (
+        "_began",
+        "_closing",
+        "_drained",
+        "_framing_bytes",
+        "_incoming",
+        "_kept",
+        "_loop",
+        "_parser",
+        "_paused",
+        "_server",
+        "_serving",
+        "_since_s",
+        "_task",
+        "_transport",
+        "_unread_since_s",
+        "_waiting",
+        "gone",
+        "lost",
+    )
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._loop = asyncio.get_running_loop()
+        self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
+        self._incoming: Request | None = None
+        """The request whose head is arriving."""
+        self._serving: Request | None = None
+        self._waiting: deque[Request] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._began = False
+        self._framing_bytes = 0
+        """How much came of a request that is not whole, its body left out."""
+        self._since_s = 0.0
+        self._kept = False
+        self._closing = False
+        self._paused = False
+        self._unread_since_s: float | None = None
+        self._drained: asyncio.Future[None] | None = None
+        self.gone: asyncio.Future[None] | None = None
+        self.lost = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, unless there are too many."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._since_s = self._loop.time()
+        connections = self._server.connections
+        connections.add(self)
+        if len(connections) > self._server.listen.connections_max:
+            self._refuse(503)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's name
+        """Tell whoever waits."""
+        self.lost = self._closing = True
+        self._parser = self._incoming = None
+        self._waiting.clear()
+        self._server.forget(self)
+        for each in (self._drained, self.gone):
+            if each is not None and not each.done():
+                each.set_result(None)
+        if self._serving is not None:
+            self._serving.wake()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, and serve what is there."""
+        parser = self._parser
+        if parser is None or self._closing:
+            return
+        try:
+            parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._closing = True  # what follows is in another protocol, which we don't speak
+        except httptools.HttpParserError as exc:
+            self._refuse(431 if isinstance(exc.__context__, _RefusedError) else 400)
+        if self._began:
+            self._began = False  # what is before the request, in this read, can't be told apart
+        elif self._incoming is not None or self._arriving is not None:
+            self._count(len(data))
+        if self._serving is None:
+            self._next()
+        if self._waiting:
+            self.flow()
+
+    def pause_writing(self) -> None:
+        """The caller reads more slowly than we write."""
+        self._unread_since_s = self._loop.time()
+        self.flow()
+
+    def resume_writing(self) -> None:
+        """The caller has read on."""
+        self._unread_since_s = None
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        self.flow()
+
+    def on_message_begin(self) -> None:
+        """A request begins to arrive."""
+        self._incoming = Request(self)
+        self._framing_bytes = 0
+        self._began = True
+        self._since_s = self._loop.time()
+
+    def on_url(self, url: bytes) -> None:
+        """A part of the target."""
+        assert self._incoming is not None
+        self._incoming.target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header. Raises: _RefusedError."""
+        request = self._incoming
+        if request is None:
+            return  # one after the body's last chunk
+        request.head_bytes += len(name) + len(value) + 4
+        request.head_lines += 1
+        if (
+            request.head_lines > HEADERS_MAX
+            or request.head_bytes + len(request.target) > self._server.listen.header_bytes_max
+        ):
+            raise _RefusedError
+        request.headers.setdefault(name.lower().decode("latin-1"), value.decode("latin-1"))
+
+    def on_headers_complete(self) -> None:
+        """A head is whole: its request can be served."""
+        request, parser = self._incoming, self._parser
+        assert request is not None
+        assert parser is not None
+        request.method = parser.get_method().decode("latin-1")
+        request.chunks = parser.get_http_version() == "1.1"
+        request.keep = request.chunks and parser.should_keep_alive()
+        request.arriving = True
+        self._incoming = None
+        self._waiting.append(request)
+
+    def on_body(self, body: bytes) -> None:
+        """A part of a body, which is the last request's."""
+        if (request := self._arriving) is not None:
+            self._framing_bytes -= len(body)
+            request.take(body)
+
+    def on_message_complete(self) -> None:
+        """A request is whole."""
+        if (request := self._arriving) is not None:
+            request.arriving = False
+            request.wake()
+
+    def write(self, data: bytes) -> None:
+        """Send, or not any more."""
+        if not self.lost:
+            self._transport.write(data)
+
+    async def drain(self) -> None:
+        """Wait until there is room to write. Raises: ProtocolClosed."""
+        if self._unread_since_s is not None and not self.lost:
+            self._drained = self._loop.create_future()
+            await self._drained
+        if self.lost:
+            raise ProtocolClosed
+
+    def keeps(self, request: Request) -> bool:
+        """Whether another request may follow on this connection."""
+        return request.keep and not (
+            request.arriving or self._closing or self._server.stopping.is_set()
+        )
+
+    @property
+    def date(self) -> str:
+        """The date, as a head says it."""
+        return self._server.date
+
+    @property
+    def peer(self) -> str:
+        """The address and port of the other end."""
+        name = self._transport.get_extra_info("peername") or ("", 0)
+        return f"{name[0]}:{name[1]}"
+
+    def abort(self) -> None:
+        """Close at once."""
+        if not self.lost:
+            self._transport.abort()
+
+    def look(self, now_s: float) -> None:
+        """Close when somebody has been waited for too long; at 0, when nobody is served."""
+        if self._serving is None:
+            idle = self._incoming is None and self._kept
+            allowed_s = IDLE_S if idle else self._server.listen.header_s
+            if not now_s or now_s - self._since_s > allowed_s:
+                self._closing = True
+                self._transport.close()
+        if self._unread_since_s is not None and now_s - self._unread_since_s > UNREAD_S:
+            self.abort()
+
+    def flow(self) -> None:
+        """Read on, or not: as long as what arrived is waited for, and what we sent is read."""
+        ahead = self._waiting or (self._serving is not None and self._serving.is_ahead)
+        wanted = not ahead and self._unread_since_s is None
+        if wanted is self._paused and not self.lost:
+            self._paused = not wanted
+            if wanted:
+                self._transport.resume_reading()
+            else:
+                self._transport.pause_reading()
+
+    def _next(self) -> None:
+        if self._waiting:
+            self._serving = self._waiting.popleft()
+            self._task = self._loop.create_task(self._serve(self._serving))
+
+    async def _serve(self, request: Request) -> None:
+        try:
+            await self._server.gateway.__rsgi__(request, request)
+        except (
+            BaseException
+        ):  # the caller sees that its answer is not whole; the loop logs the rest
+            self.abort()
+            raise
+        self._serving = None
+        if self.lost:
+            return
+        if not request.finish():
+            self._closing = True
+            self._transport.close()
+            return
+        self._kept = True
+        self._since_s = self._loop.time()
+        if self._waiting:
+            self._next()
+        if self._paused:
+            self.flow()
+
+    @property
+    def _arriving(self) -> Request | None:
+        """The request whose body is arriving."""
+        last = self._waiting[-1] if self._waiting else self._serving
+        return last if last is not None and last.arriving else None
+
+    def _count(self, size: int) -> None:
+        """Refuse a head that is too long, and a body with too much around it."""
+        self._framing_bytes += size
+        allowed = self._server.listen.header_bytes_max
+        if (request := self._arriving) is not None:
+            allowed += FRAMING_RATIO * request.body_bytes
+        if self._framing_bytes > allowed:
+            self._refuse(431)
+
+    def _refuse(self, status: int) -> None:
+        """Answer what is no request, once those before it are answered."""
+        self._closing = True
+        self._incoming = None
+        broken = self._arriving
+        if broken is not None and broken is not self._serving:
+            self._waiting.pop()
+        if broken is self._serving and not self._waiting and not (broken and broken.started):
+            self.write((_REFUSED % _LINES[status]).encode())
+            self._transport.close()
+        elif broken is not None and broken is self._serving:
+            self.abort()
+
+
+class Request:
+    """A request and its answer: Granian's scope and protocol in one."""
+
+    __slots__ = (
+        "_ahead_bytes",
+        "_body",
+        "_connection",
+        "_ended",
+        "_wanted",
+        "_whole",
+        "arriving",
+        "body_bytes",
+        "chunks",
+        "head_bytes",
+        "head_lines",
+        "headers",
+        "keep",
+        "method",
+        "started",
+        "target",
+    )
+
+    def __init__(self, connection: Connection) -> None:
+        self.target = b""
+        self.method = ""
+        self.headers: dict[str, str] = {}
+        self.head_bytes = self.head_lines = 0
+        self.keep = False
+        self.chunks = True
+        self.arriving = False
+        """Whether more of the body is to come."""
+        self._connection = connection
+        self._body: list[bytes] = []
+        self._ahead_bytes = 0
+        self.body_bytes = 0
+        self._whole = False
+        """Whether somebody waits for all of the body, and has looked how much that is."""
+        self._wanted: asyncio.Future[None] | None = None
+        self.started = False
+        self._ended = False
+
+    @property
+    def client(self) -> str:
+        """Who called: address and port."""
+        return self._connection.peer
+
+    @property
+    def path(self) -> str:
+        """The path as it was sent, without the query."""
+        path, _, _ = self.target.partition(b"?")
+        if not path.startswith(b"/") and b"://" in path:
+            path = b"/" + path.partition(b"://")[2].partition(b"/")[2]
+        return path.decode("latin-1")
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether more of the body has arrived than should wait for its reader."""
+        return self._ahead_bytes > BUFFER_BYTES_MAX and not self._whole
+
+    def take(self, part: bytes) -> None:
+        """Keep a part of the body."""
+        self._body.append(part)
+        self._ahead_bytes += len(part)
+        self.body_bytes += len(part)
+        if self._ahead_bytes > BUFFER_BYTES_MAX:
+            self._connection.flow()
+        if not self._whole:
+            self.wake()
+
+    def wake(self) -> None:
+        """Tell whoever waits for the body that something has changed."""
+        if self._wanted is not None and not self._wanted.done():
+            self._wanted.set_result(None)
+
+    async def __call__(self) -> bytes:
+        """The whole body, whose length the caller of this has looked at. Raises: ProtocolClosed."""
+        if self.arriving:
+            self._whole = True
+            await self._more()
+        parts, self._body = self._body, []
+        self._ahead_bytes = 0
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """The body, part by part. Raises: ProtocolClosed."""
+        while True:
+            if self._body:
+                parts, self._body = self._body, []
+                self._ahead_bytes = 0
+                self._connection.flow()
+                yield b"".join(parts)
+            elif self.arriving:
+                await self._more()
+            else:
+                return
+
+    async def client_disconnect(self) -> None:
+        """Return when the caller hangs up."""
+        connection = self._connection
+        if not connection.lost:
+            connection.gone = asyncio.get_running_loop().create_future()
+            await connection.gone
+
+    def response_bytes(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> None:
+        """Answer all at once."""
+        self.started = self._ended = True
+        head = self._head(status, headers, f"content-length: {len(body)}\r\n")
+        self._connection.write(head if self.method == "HEAD" else head + body)
+
+    def response_stream(self, status: int, headers: Sequence[tuple[str, str]]) -> Request:
+        """Begin to answer part by part."""
+        self.started = True
+        if not self.chunks:
+            self.keep = False
+        length = "transfer-encoding: chunked\r\n" if self.chunks else ""
+        self._connection.write(self._head(status, headers, length))
+        return self
+
+    async def send_bytes(self, data: bytes) -> None:
+        """Send a part, once there is room for it. Raises: ProtocolClosed."""
+        connection = self._connection
+        if data:
+            connection.write(b"%x\r\n%b\r\n" % (len(data), data) if self.chunks else data)
+        await connection.drain()
+
+    def finish(self) -> bool:
+        """End the answer; whether another request may follow."""
+        if self.started and not self._ended and self.chunks:
+            self._connection.write(b"0\r\n\r\n")
+        return self.started and self._connection.keeps(self)
+
+    def _head(self, status: int, headers: Sequence[tuple[str, str]], length: str) -> bytes:
+        connection = self._connection
+        lines = [_LINES[status]]
+        lines += [f"{name}: {value}\r\n" for name, value in headers]
+        lines.append(f"date: {connection.date}\r\n{length}")
+        self.keep = connection.keeps(self)
+        if not self.keep:
+            lines.append("connection: close\r\n")
+        lines.append("\r\n")
+        head = "".join(lines)
+        assert head.count("\n") == len(headers) + 3 + bool(length) + (not self.keep), (
+            "one line each"
+        )
+        return head.encode("latin-1", "replace")
+
+    async def _more(self) -> None:
+        """Wait for the rest of the body, or for more of it. Raises: ProtocolClosed."""
+        connection = self._connection
+        if self.headers.get("expect", "").lower() == "100-continue" and not self.started:
+            del self.headers["expect"]
+            connection.write(_CONTINUE)
+        while self.arriving and not connection.lost and (self._whole or not self._body):
+            self._wanted = asyncio.get_running_loop().create_future()
+            await self._wanted
+        if self.arriving and connection.lost:
+            raise ProtocolClosed
