@@ -73,3 +73,22 @@ def test_months_follow_each_other_across_the_year() -> None:
 def test_microseconds_read_back() -> None:
     moment = datetime(2026, 11, 24, 1, 2, 3, 456789, tzinfo=UTC)
     assert periods.from_us(periods.to_us(moment)) == moment
+
+
+@given(
+    st.integers(0, 4_000_000_000_000_000),
+    st.sampled_from(["Asia/Shanghai", "America/Santiago", "America/St_Johns", "Africa/Cairo"]),
+)
+def test_days_follow_each_other_without_a_gap(at_us: int, zone: str) -> None:
+    start, end = periods.day_bounds_us(at_us, zone)
+    assert start <= at_us < end
+    assert 22 * 3_600_000_000 < end - start < 26 * 3_600_000_000
+    assert periods.day_bounds_us(start, zone) == (start, end)
+    assert periods.day_bounds_us(end - 1, zone) == (start, end)
+    assert periods.day_bounds_us(end, zone)[0] == end
+
+
+def test_where_a_clock_goes_back_across_midnight_the_day_does_not_begin_again() -> None:
+    """In Newfoundland it went back from 00:01 to 23:01: the first midnight counts."""
+    start, end = periods.day_bounds_us(us("2009-11-01T02:45:00+00:00"), "America/St_Johns")
+    assert (start, end) == (us("2009-11-01T00:00:00-02:30"), us("2009-11-02T00:00:00-03:30"))

@@ -68,7 +68,7 @@ class LocalAllowances:
 
     def __init__(self) -> None:
         self._snapshot: Snapshot | None = None
-        self._ways: dict[tuple[str, str], tuple[Counter, ...]] = {}
+        self._ways: dict[tuple[str, str], tuple[Key, tuple[Counter, ...]]] = {}
         self._counters: dict[tuple[str, ...], Counter] = {}
         self._sweep_at = COUNTERS_KEPT
 
@@ -106,22 +106,29 @@ class LocalAllowances:
         if not held.over:
             self.settle(held, NOTHING, now)
 
+    @property
+    def counted(self) -> int:
+        """How many subjects of limits are remembered."""
+        return len(self._counters)
+
     def _limiting(self, snapshot: Snapshot, key: Key, model: str, now: Now) -> tuple[Counter, ...]:
         """The counters of a call, in the limits' order."""
         if snapshot is not self._snapshot:
             self._snapshot = snapshot
             self._ways.clear()
         way = key.id, model
-        found = self._ways.get(way)
-        if found is None:
-            if len(self._ways) >= WAYS_KEPT or len(self._counters) >= self._sweep_at:
-                self._sweep(now)
-            found = tuple(
-                self._counter(limit, key, model, snapshot.zones.get(key.customer, "UTC"))
-                for limit in snapshot.limits
-                if applies(limit, key, model)
-            )
-            self._ways[way] = found
+        known = self._ways.get(way)
+        if known is not None and known[0] is key:
+            return known[1]
+        if len(self._ways) >= WAYS_KEPT or len(self._counters) >= self._sweep_at:
+            self._sweep(now)
+        zone = snapshot.zones.get(key.customer, "UTC")
+        found = tuple(
+            self._counter(limit, key, model, zone)
+            for limit in snapshot.limits
+            if applies(limit, key, model)
+        )
+        self._ways[way] = key, found
         return found
 
     def _counter(self, limit: Limit, key: Key, model: str, zone: str) -> Counter:

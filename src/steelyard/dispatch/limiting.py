@@ -21,6 +21,7 @@ from steelyard.dispatch.windows import (
     Standing,
     Window,
 )
+from steelyard.values.meters import PROMPT_METERS
 from steelyard.values.usage import UsageRecord
 
 CONCURRENCY_RETRY_US = 1_000_000
@@ -40,7 +41,6 @@ SPANS: dict[Span, str] = {
 }
 AMOUNTS: tuple[Amount, ...] = ("requests", "input_tokens", "output_tokens", "tokens")
 
-_INPUT = ("input_tokens", "cached_input_tokens", "cache_write_tokens")
 _OUTPUT = ("output_tokens", "reasoning_tokens")
 
 
@@ -167,9 +167,8 @@ def need(ask: Ask) -> Need:
 def used(record: UsageRecord) -> Need:
     """What a call used, as it was weighed; a request counts also when it failed."""
     meters = record.meters
-    return Need(
-        1, sum(meters.get(each, 0) for each in _INPUT), sum(meters.get(each, 0) for each in _OUTPUT)
-    )
+    prompt = sum(meters.get(each, 0) for each in PROMPT_METERS)
+    return Need(1, prompt, sum(meters.get(each, 0) for each in _OUTPUT))
 
 
 def fitted(wanted: Need, counters: Sequence[Counter]) -> Need:
