@@ -24,7 +24,6 @@ import msgspec
 import uvloop
 
 from steelyard import app
-from steelyard.catalogue.documents import Deployment
 from steelyard.dispatch import desk as dispatch
 from steelyard.dispatch.cache import Cache, Rule
 from steelyard.dispatch.desk import Desk
@@ -89,10 +88,16 @@ def main(arguments: Sequence[str]) -> int:
 async def run(opened: Studio, port: int | None, number: int) -> int:
     """Serve; the exit status, 0 when it was told to stop."""
     settings, clock = opened.settings.gateway, app.SystemClock()
+    writer_id = f"gateway-{secrets.token_hex(WRITER_BYTES)}"
+    try:
+        telemetry = _telemetry(opened, writer_id, number)
+    except OSError as exc:
+        sys.stderr.write(f"steelyard: the access log can't be written: {exc}\n")
+        return EXIT_REFUSED
     snapshots = app.Snapshots(opened, clock)
     writer = JournalWriter(
         opened.root / "journal",
-        f"gateway-{secrets.token_hex(WRITER_BYTES)}",
+        writer_id,
         durability=settings.durability,
         clock=clock,
         segment_bytes_max=opened.settings.journal.segment_bytes_max,
@@ -183,12 +188,12 @@ async def _renew(desk: Desk, snapshots: app.Snapshots) -> None:
             desk.snapshot = renewed
 
 
-def _telemetry(opened: Studio, writer: JournalWriter, number: int) -> Telemetry:
+def _telemetry(opened: Studio, writer_id: str, number: int) -> Telemetry:
     settings = opened.settings.telemetry
     log = settings.access_log
     options = opening.Options(
         worker=str(number),
-        writer=writer.writer_id,
+        writer=writer_id,
         metrics=settings.metrics,
         customers_max=settings.metrics_customers_max,
         access_log=log if log in {"off", "stderr"} else str(opened.root / log),

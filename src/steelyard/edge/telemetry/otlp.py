@@ -7,6 +7,7 @@ Source: OpenTelemetry's semantic conventions for generative AI, in development, 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
@@ -76,6 +77,8 @@ class Exporter(Unmoved):
     """Sends calls as spans and metrics. ``deployments`` are those of the edition, by id."""
 
     def __init__(self, to: Destination, deployments: Mapping[str, Deployment]) -> None:
+        # What can't be sent is tried again, dropped, counted; each warning would be a line more.
+        logging.getLogger("opentelemetry").setLevel(logging.ERROR)
         self._deployments = deployments
         self._resource = Resource.create(
             {

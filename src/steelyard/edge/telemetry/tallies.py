@@ -89,9 +89,13 @@ class Tallies(Unmoved):
                 yield Sample("steelyard_calls_total", (*key, *end), [count])
             for meter, count in series.tokens.items():
                 yield Sample("steelyard_tokens_total", (*key, meter), [count])
-            yield Sample(_DURATION, key, [*series.durations])
-            yield Sample(_FIRST_TOKEN, key, [*series.firsts])
-            yield Sample(_PER_TOKEN, key, [*series.per_token])
+            for name, histogram in (
+                (_DURATION, series.durations),
+                (_FIRST_TOKEN, series.firsts),
+                (_PER_TOKEN, series.per_token),
+            ):
+                if any(histogram):
+                    yield Sample(name, key, [*histogram])
         for name, counts in (
             ("steelyard_refusals_total", self._refusals),
             ("steelyard_attempts_total", self._attempts),
