@@ -15,6 +15,12 @@ EVENT_BYTES_MAX = 8 << 20
 TEXT_BYTES_MAX = 4 << 20
 """How much of an answer's text is kept for counting; what is beyond is measured in bytes."""
 
+PENDING_BYTES_MAX = 4096
+"""How much may wait to have its text taken out, many events at once."""
+
+SHORT_BYTES_MAX = 64 << 10
+"""What is left of an event that is longer than this is put together bit by bit."""
+
 _EVENT_END = re.compile(rb"\n\r?\n")
 _END_BYTES_MAX = 3
 _NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null(?=\s*[,}])|"usage"\s*:\s*null\s*,?')
@@ -31,8 +37,6 @@ class StreamWeigher:
     """
 
     def __init__(self, *, include_usage: bool) -> None:
-        self.chunks = 0
-        """Events with content so far."""
         self.error: bytes | None = None
         """The payload of the first error event, once there was one."""
         self._include_usage = include_usage
@@ -45,11 +49,88 @@ class StreamWeigher:
         self._output = bytearray()
         self._reasoning = bytearray()
         self._more_bytes = 0
+        self._chunks = 0
+        self._pending = bytearray()
+        """Plain events whose text is not taken out yet."""
+        self._last = b""
+        """Those of the last ``feed``: they may not have reached the caller."""
         self._before = self._mark()
         self._delivered: _Mark | None = None
 
+    @property
+    def chunks(self) -> int:
+        """Texts, or events with any, so far."""
+        self._digest()
+        return self._chunks
+
     def feed(self, data: bytes) -> bytes:
         """Take what came; what to hand on comes back, whole events only."""
+        if len(self._buffer) <= SHORT_BYTES_MAX and not self._skipping:
+            data = bytes(self._buffer) + data if self._buffer else data
+            self._buffer.clear()
+            end = data.rfind(b"\n\n") + 2
+            block = data if end == len(data) else data[:end]
+            plain = self._plain(block) if end > 1 else None
+            if plain is not None:
+                self._buffer += data[end:]
+                self._wait(block)
+                return plain
+        return self._feed_events(data)
+
+    def _plain(self, block: bytes) -> bytes | None:
+        """What to hand on of whole events that say nothing but text; None when they may."""
+        count = block.count(b"\n\n")
+        if (
+            self._upstream_id is None
+            or not block.startswith(b"data: {")
+            or block.count(b"\n") != 2 * count
+            or block.count(b"}\n\ndata: {") != count - 1
+            or block.count(b'"finish_reason"') != block.count(b'"finish_reason":null')
+            or b'"error"' in block
+            or b'"base_resp"' in block
+        ):
+            return None
+        if b'"usage"' not in block:
+            return block
+        left = block.replace(b',"usage":null', b"")
+        if b'"usage"' in left:
+            return None
+        return block if self._include_usage else left
+
+    def _wait(self, block: bytes) -> None:
+        """Keep plain events until their text is wanted, or there are many."""
+        pending = self._pending
+        pending += self._last
+        self._last = block
+        if len(pending) > PENDING_BYTES_MAX:
+            self._take_texts(bytes(pending))
+            pending.clear()
+
+    def _digest(self) -> None:
+        """Take the text out of whatever waits."""
+        if self._pending or self._last:
+            waiting = bytes(self._pending) + self._last
+            self._pending.clear()
+            self._last = b""
+            self._take_texts(waiting)
+
+    def _take_texts(self, block: bytes) -> None:
+        """Take the text out of plain events: at once, where they have it under the usual names."""
+        room = TEXT_BYTES_MAX - len(self._output) - len(self._reasoning)
+        events = block.count(b"\n\n")
+        usual = b'"reasoning"' not in block and b'"reasoning_details"' not in block
+        if not usual or block.count(b'"delta"') != events or len(block) > room:
+            for event in block.split(b"\n\n"):
+                self._keep_texts(event)
+            return
+        output, reasoning = find_texts(block, streamed=True)
+        self._chunks += max(len(output), len(reasoning))
+        self._output += b"".join(output)
+        self._reasoning += b"".join(reasoning)
+
+    def _feed_events(self, data: bytes) -> bytes:
+        """Take what came, event by event."""
+        self._digest()
         self._before = self._mark()
         buffer = self._buffer
         searched = max(0, len(buffer) - _END_BYTES_MAX + 1)
@@ -74,6 +155,7 @@ class StreamWeigher:
 
     def finish(self) -> bytes:
         """The upstream ended: take what it left behind without an end."""
+        self._digest()
         self._before = self._mark()
         event = bytes(self._buffer)
         self._buffer.clear()
@@ -84,11 +166,19 @@ class StreamWeigher:
 
         ``lost_last``: it did not get what the last ``feed`` gave.
         """
-        if self._delivered is None:
-            self._delivered = self._before if lost_last else self._mark()
+        if self._delivered is not None:
+            return
+        if lost_last and self._last:
+            last, self._last = self._last, b""
+            self._digest()
+            self._before = self._mark()
+            self._last = last
+        self._digest()
+        self._delivered = self._before if lost_last else self._mark()
 
     def reading(self) -> Reading:
         """What the stream said."""
+        self._digest()
         now = self._mark()
         delivered = now if self._delivered is None else self._delivered
         cut = delivered != now
@@ -105,7 +195,7 @@ class StreamWeigher:
         )
 
     def _mark(self) -> _Mark:
-        return _Mark(len(self._output), len(self._reasoning), self._more_bytes, self.chunks)
+        return _Mark(len(self._output), len(self._reasoning), self._more_bytes, self._chunks)
 
     def _texts(self, mark: _Mark) -> Texts:
         return Texts(
@@ -137,7 +227,7 @@ class StreamWeigher:
         output, reasoning = find_texts(payload, streamed=True)
         if not output and not reasoning:
             return
-        self.chunks += 1
+        self._chunks += 1
         for kept, texts in ((self._output, output), (self._reasoning, reasoning)):
             for text in texts:
                 if len(self._output) + len(self._reasoning) + len(text) <= TEXT_BYTES_MAX:
