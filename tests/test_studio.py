@@ -59,6 +59,8 @@ def test_the_prices_of_the_trade_are_filled_in(tmp_path):
         "input_tokens": 3_000_000,
         "cached_input_tokens": 100_000,
         "cache_write_tokens": 3_000_000,
+        "cache_write_5m_tokens": 3_000_000,
+        "cache_write_1h_tokens": 3_000_000,
         "output_tokens": 6_000_000,
         "reasoning_tokens": 6_000_000,
     }

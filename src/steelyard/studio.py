@@ -24,6 +24,7 @@ from steelyard.catalogue import (
     parties,
     routes,
     shares,
+    windows,
 )
 from steelyard.catalogue.checks import Draft, Kind
 from steelyard.catalogue.documents import Edition, Model, PriceBook
@@ -101,8 +102,11 @@ def load(folder: Path, env: Mapping[str, str] | None) -> Studio:
     own_books = [*_folder(folder, "prices")]
     own_contracts = [*_folder(folder, "contracts")]
     own_shares = [*_folder(folder, "shares")]
-    model_sheets, book_sheets = _packaged()
-    sheets = (main, *own_books, *own_contracts, *own_shares, *model_sheets, *book_sheets)
+    own_holidays = [*_folder(folder, "holidays")]
+    model_sheets, book_sheets, holiday_sheets = _packaged()
+    packaged_sheets = (*model_sheets, *book_sheets, *holiday_sheets)
+    own_sheets = (main, *own_books, *own_contracts, *own_shares, *own_holidays)
+    sheets = (*own_sheets, *packaged_sheets)
     draft = Draft(
         main=main,
         operator=None if settings is None else settings.studio.operator,
@@ -117,6 +121,8 @@ def load(folder: Path, env: Mapping[str, str] | None) -> Studio:
             [contracts.read(sheet, zone) for sheet in own_contracts if sheet.readable]
         ),
         shares=_present([shares.read(sheet, zone) for sheet in own_shares if sheet.readable]),
+        holidays=_present([windows.read_holidays(each) for each in own_holidays if each.readable]),
+        holidays_packaged=_present([windows.read_holidays(sheet) for sheet in holiday_sheets]),
         limits=limits.read(main),
         declared=_declared(main, (*own_books, *book_sheets), own_contracts),
     )
@@ -141,7 +147,7 @@ def load(folder: Path, env: Mapping[str, str] | None) -> Studio:
 
 def packaged() -> Catalogue:
     """The catalogue that comes with Steelyard."""
-    model_sheets, book_sheets = _packaged()
+    model_sheets, book_sheets, _ = _packaged()
     found_models = [found for sheet in model_sheets for found in models.read_family(sheet)]
     found_books = _present([books.read(sheet) for sheet in book_sheets])
     faults = [fault for sheet in (*model_sheets, *book_sheets) for fault in sheet.faults]
@@ -182,9 +188,11 @@ def _folder(root: Path, name: str) -> list[Sheet]:
     return [_sheet(path, f"{name}/{path.name}") for path in paths]
 
 
-def _packaged() -> tuple[list[Sheet], list[Sheet]]:
+def _packaged() -> tuple[list[Sheet], list[Sheet], list[Sheet]]:
     data = resources.files("steelyard.catalogue") / "data"
-    return _resources(data, "models"), _resources(data, "prices")
+    names = ("models", "prices", "holidays")
+    model_sheets, book_sheets, holiday_sheets = (_resources(data, name) for name in names)
+    return model_sheets, book_sheets, holiday_sheets
 
 
 def _resources(data: Traversable, name: str) -> list[Sheet]:
@@ -247,6 +255,7 @@ def _edition(draft: Draft, settings: Settings) -> Edition:
         books=tuple(checks.effective(draft.books, draft.books_packaged)),
         contracts=versions(draft.contracts),
         shares=versions(draft.shares),
+        holidays=tuple(checks.effective(draft.holidays, draft.holidays_packaged)),
     )
 
 

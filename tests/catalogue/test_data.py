@@ -62,8 +62,8 @@ PRICES = [
     ("bailian-cny", "qwen3.5-plus", "2026-11-24", 1, "2", "0.2", "12"),
     ("bailian-cny", "qwen-plus", "2026-11-24", 0, "0.8", "0.16", "2"),
     ("bigmodel-cny", "glm-5.3", "2026-11-24", 0, "8", "2", "28"),  # not 1.1428571428571428 USD
-    ("deepseek-cny", "deepseek-v4-pro", "2026-11-24", 0, "9", "0.3", "27"),
-    ("deepseek-usd", "deepseek-v4-pro", "2026-11-24", 0, "1.32", "0.044", "3.96"),
+    ("deepseek-cny", "deepseek-v4-pro", "2026-11-24", 0, "4.5", "0.15", "13.5"),
+    ("deepseek-usd", "deepseek-v4-pro", "2026-11-24", 0, "0.66", "0.022", "1.98"),
     ("deepseek-usd", "deepseek-v4-flash", "2026-05-01", 0, "0.14", "0.0028", "0.28"),
     ("deepseek-cny", "deepseek-chat", "2025-03-01", 0, "2", "0.5", "8"),
     ("zai-usd", "glm-5", "2026-02-11T20:14:02Z", 0, "1", "0.2", "3.2"),
@@ -95,3 +95,17 @@ def test_boundaries_of_tiers_differ_by_vendor():
 def test_the_smallest_price_is_whole_in_pico_units():
     prices = in_force(BOOKS["deepseek-usd"], "deepseek-v4-flash", "2026-05-01").tariff
     assert prices.tiers[0].rates.prices["cached_input_tokens"] == 2800
+
+
+def test_deepseek_doubles_its_prices_on_weekdays_by_day():
+    pro = in_force(BOOKS["deepseek-cny"], "deepseek-v4-pro", "2026-11-24")
+    (window,) = pro.windows
+    assert (window.factor_ppm, window.zone, window.by) == (2_000_000, "Asia/Shanghai", "start")
+    assert (window.days, window.holidays, window.made_up) == ((0, 1, 2, 3, 4), "CN", False)
+    assert window.hours == ((540, 720), (840, 1080))
+
+
+def test_deepseek_was_cheaper_at_night_in_2025():
+    (window,) = in_force(BOOKS["deepseek-cny"], "deepseek-reasoner", "2025-03-01").windows
+    assert (window.factor_ppm, window.hours) == (250_000, ((30, 510),))
+    assert in_force(BOOKS["deepseek-cny"], "deepseek-reasoner", "2025-09-06").windows == ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Literal
 
 import msgspec
 
@@ -12,6 +13,7 @@ from steelyard.catalogue.documents import (
     Contract,
     CostRule,
     Edition,
+    Holidays,
     ListPrice,
     PriceBook,
     PriceRule,
@@ -25,7 +27,7 @@ from steelyard.rating import columnar, scalar
 from steelyard.rating.lines import SCHEMA, Line, Unrated
 from steelyard.values import money, periods
 from steelyard.values.periods import Month
-from steelyard.values.usage import UsageRecord
+from steelyard.values.usage import Try, UsageRecord
 
 
 def us(text: str) -> int:
@@ -40,8 +42,12 @@ def flat(**per_million: str) -> Tariff:
     return Tariff(tiers=(Tier(None, rates(**per_million)),))
 
 
-def tiered(boundary: Boundary, *tiers: tuple[int | None, Rates]) -> Tariff:
-    return Tariff(tiers=tuple(Tier(*tier) for tier in tiers), boundary=boundary)
+def tiered(
+    boundary: Boundary,
+    *tiers: tuple[int | None, Rates],
+    kind: Literal["whole", "progressive"] = "whole",
+) -> Tariff:
+    return Tariff(tiers=tuple(Tier(*tier) for tier in tiers), boundary=boundary, kind=kind)
 
 
 def contract(
@@ -90,7 +96,10 @@ def shares(
 
 
 def edition(
-    *contracts: Contract, books: tuple[PriceBook, ...] = (), shares: tuple[ShareRule, ...] = ()
+    *contracts: Contract,
+    books: tuple[PriceBook, ...] = (),
+    shares: tuple[ShareRule, ...] = (),
+    holidays: tuple[Holidays, ...] = (),
 ) -> Edition:
     return Edition(
         operator="house",
@@ -102,6 +111,7 @@ def edition(
         books=books,
         contracts=contracts,
         shares=shares,
+        holidays=holidays,
     )
 
 
@@ -114,6 +124,11 @@ def call(
     model: str = "m",
     deployment: str = "d",
     produced: dict[str, int] | None = None,
+    tries: tuple[Try, ...] = (),
+    seconds: int | None = None,
+    service_tier: str = "standard",
+    region: str = "",
+    mode: str = "",
     **meters: int,
 ) -> UsageRecord:
     return UsageRecord(
@@ -129,7 +144,16 @@ def call(
         meters=meters,
         sources={},
         produced=produced,
+        duration_us=None if seconds is None else seconds * 1_000_000,
+        service_tier=service_tier,
+        region=region,
+        mode=mode,
+        tries=tries,
     )
+
+
+def tried(number: int, deployment: str, model: str = "m", **produced: int) -> Try:
+    return Try(number, model, deployment, "failed", produced, {}, "upstream_broken")
 
 
 def rate(

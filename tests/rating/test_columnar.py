@@ -10,6 +10,8 @@ from steelyard.catalogue.documents import (
     Contract,
     CostRule,
     Edition,
+    Holidays,
+    Labels,
     ListPrice,
     PriceBook,
     PriceRule,
@@ -18,12 +20,13 @@ from steelyard.catalogue.documents import (
     Tariff,
     Terms,
     Tier,
+    Window,
 )
 from steelyard.rating import columnar
 from steelyard.rating.lines import UNITS_LIMIT
 from steelyard.values import money, periods
 from steelyard.values.meters import COMPONENTS, METERS
-from steelyard.values.usage import UsageRecord
+from steelyard.values.usage import Try, UsageRecord
 from tests.rating.documents import call, contract, edition, flat, rate
 
 US_PER_HOUR = 3_600_000_000
@@ -31,7 +34,7 @@ ZONES = ["UTC", "Asia/Shanghai", "Europe/Berlin", "America/New_York", "America/S
 MODELS = ["m-1", "m-2", "x"]
 PATTERNS = ["m-1", "m-*", "*", "*"]
 EARLY_US = periods.bounds_us(periods.month("2009-01"), "UTC")[0]
-METER_NAMES = ["input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens",
+METER_NAMES = ["input_tokens", "cached_input_tokens", "cache_write_1h_tokens", "output_tokens",
                "compute_ms"]  # fmt: skip
 
 # Instants around the month ends that zones see differently, and around the hours the clocks turn.
@@ -55,7 +58,38 @@ all_rates = st.builds(
 def tariffs(draw):
     limits = sorted(draw(st.sets(st.sampled_from([0, 5, 6, 10, 2**61, 2**70]), max_size=3)))
     tiers = tuple(Tier(limit, draw(all_rates)) for limit in [*limits, None])
-    return Tariff(tiers=tiers, boundary=draw(st.sampled_from(["closed", "open"])))
+    return Tariff(
+        tiers=tiers,
+        boundary=draw(st.sampled_from(["closed", "open"])),
+        kind=draw(st.sampled_from(["whole", "progressive"])),
+    )
+
+
+minutes = st.sampled_from([0, 1, 90, 120, 150, 540, 720, 1380, 1439])
+windows = st.builds(
+    Window,
+    factor_ppm=st.sampled_from([0, 333_333, 1_000_000]),
+    zone=st.sampled_from(ZONES),
+    days=st.sets(st.integers(0, 6), min_size=1).map(lambda days: tuple(sorted(days))),
+    holidays=st.sampled_from([None, "CN"]),
+    made_up=st.booleans(),
+    hours=st.lists(
+        st.tuples(minutes, st.one_of(minutes, st.just(1440))).filter(lambda span: len({*span}) > 1),
+        min_size=1, max_size=2,
+    ).map(tuple),
+    by=st.sampled_from(["start", "end"]),
+)  # fmt: skip
+some_windows = st.lists(windows, max_size=2).map(tuple)
+labels = st.builds(
+    Labels,
+    service_tier=st.sampled_from([None, None, "standard", "batch"]),
+    region=st.sampled_from([None, None, "cn-*"]),
+    mode=st.sampled_from([None, None, "thinking"]),
+)
+CN = Holidays(
+    id="CN", name="", years=(2026,), off=("2026-11-30", "2026-12-01"), worked=("2026-10-31",),
+    source="", checked="",
+)  # fmt: skip
 
 
 @st.composite
@@ -63,8 +97,17 @@ def price_rules(draw):
     pattern = draw(st.sampled_from(PATTERNS))
     ppm = draw(st.sampled_from([0, 120_000, 333_333]))
     if draw(st.booleans()):
-        return PriceRule(model=pattern, book="list", discount_ppm=ppm)
-    return PriceRule(model=pattern, tariff=draw(tariffs()), discount_ppm=ppm)
+        own = draw(st.one_of(st.none(), some_windows))
+        return PriceRule(
+            model=pattern, book="list", discount_ppm=ppm, labels=draw(labels), windows=own
+        )
+    return PriceRule(
+        model=pattern,
+        tariff=draw(tariffs()),
+        discount_ppm=ppm,
+        labels=draw(labels),
+        windows=draw(some_windows),
+    )
 
 
 list_prices = st.builds(
@@ -74,6 +117,8 @@ list_prices = st.builds(
     tariff=tariffs(),
     source=st.just(""),
     checked=st.just(""),
+    labels=labels,
+    windows=some_windows,
 )
 contracts = st.builds(
     Contract,
@@ -107,7 +152,7 @@ editions = st.builds(
     lambda books, signed, shared: Edition(
         operator="house", zone="UTC", customers=(), earners=(), models=(), deployments=(),
         books=(PriceBook(id="list", vendor="", currency="CNY", prices=books),),
-        contracts=signed, shares=shared,
+        contracts=signed, shares=shared, holidays=(CN,),
     ),
     st.lists(list_prices, min_size=1, max_size=5).map(tuple),
     st.lists(contracts, min_size=1, max_size=4).map(tuple),
@@ -118,6 +163,15 @@ counts = st.dictionaries(st.sampled_from([*METER_NAMES, "unknown_meter"]), units
 wrong = st.dictionaries(
     st.sampled_from([*METER_NAMES, "unknown_meter"]),
     st.sampled_from([1, UNITS_LIMIT, UNITS_LIMIT + 1, -1, 2**64]),
+)
+tries = st.builds(
+    Try,
+    attempt=st.just(1),
+    model=st.sampled_from(MODELS),
+    deployment=st.sampled_from(["d-1", "d-2", "d-3"]),
+    outcome=st.just("failed"),
+    produced=st.one_of(counts, counts, counts, wrong),
+    sources=st.just({}),
 )
 records = st.builds(
     UsageRecord,
@@ -133,6 +187,11 @@ records = st.builds(
     meters=st.one_of(counts, counts, counts, wrong),
     sources=st.just({}),
     produced=st.one_of(st.none(), counts),
+    duration_us=st.sampled_from([None, 0, 61_000_000, US_PER_HOUR, 2**63 - 1, -5]),
+    service_tier=st.sampled_from(["standard", "batch"]),
+    region=st.sampled_from(["", "cn-east"]),
+    mode=st.sampled_from(["", "thinking"]),
+    tries=st.one_of(st.just(()), st.just(()), st.lists(tries, max_size=3).map(tuple)),
 )
 
 

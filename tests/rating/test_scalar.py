@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from steelyard.catalogue.documents import CostRule, PriceRule, Rates
+from steelyard.catalogue.documents import (
+    CostRule,
+    Labels,
+    ListPrice,
+    PriceBook,
+    PriceRule,
+    Rates,
+)
+from steelyard.catalogue.offers import Offer
+from steelyard.rating import scalar
 from steelyard.values import money, periods
-from tests.rating.documents import book, call, contract, edition, flat, rate, rates, shares, tiered
+from tests.rating.documents import (
+    book,
+    call,
+    contract,
+    edition,
+    flat,
+    rate,
+    rates,
+    shares,
+    tiered,
+    tried,
+    us,
+)
 
 PLAIN = flat(input_tokens="2", cached_input_tokens="0.2", output_tokens="8")
 SHORT = rates(input_tokens="1", output_tokens="4")
@@ -89,11 +111,96 @@ CASES = [
      call("2026-11-02T10:00:00+08:00", input_tokens=1000), {"input_tokens": "0.001"}),
 ]  # fmt: skip
 
+# PTU's burn-down as a tariff: a prompt's first 32K count 1.0 each, what is beyond more.
+PROGRESSIVE = tiered(
+    "closed",
+    (32_000, rates(input_tokens="1", cached_input_tokens="0.2", output_tokens="1")),
+    (None, rates(input_tokens="1.33", cached_input_tokens="0.25", output_tokens="1.17")),
+    kind="progressive",
+)
+CASES += [
+    ("progressive, 50K in and 1K out", own(PROGRESSIVE),
+     call(input_tokens=50_000, output_tokens=1000),
+     {"input_tokens": "0.032 0.02394", "output_tokens": "0.00117"}),
+    ("progressive, the first 30K cached", own(PROGRESSIVE),
+     call(input_tokens=20_000, cached_input_tokens=30_000),
+     {"input_tokens": "0.002 0.02394", "cached_input_tokens": "0.006"}),
+    ("progressive, cached beyond the tier", own(PROGRESSIVE),
+     call(input_tokens=1, cached_input_tokens=32_001),
+     {"input_tokens": "0.00000133", "cached_input_tokens": "0.0064 0.00000025"}),
+    ("progressive, exactly at the tier", own(PROGRESSIVE),
+     call(input_tokens=32_000, output_tokens=1000),
+     {"input_tokens": "0.032", "output_tokens": "0.001"}),
+    ("progressive, one token above", own(PROGRESSIVE),
+     call(input_tokens=32_001, output_tokens=1000),
+     {"input_tokens": "0.032 0.00000133", "output_tokens": "0.00117"}),
+]  # fmt: skip
+
+
+def labelled(*rules):
+    """Prices of 1, 2, 3 … for calls with these labels, in this order."""
+    return edition(
+        contract(
+            *(
+                PriceRule(model="m", tariff=flat(input_tokens=str(price)), labels=Labels(**labels))
+                for price, labels in enumerate(rules, start=1)
+            )
+        )
+    )
+
+
+def in_book(*rows):
+    listed = [
+        ListPrice(
+            model="m", from_us=us(day), tariff=flat(input_tokens=price), source="", checked="",
+            labels=Labels(**labels),
+        )
+        for day, price, labels in rows
+    ]  # fmt: skip
+    priced = PriceBook(id="list-cny", vendor="v", currency="CNY", prices=tuple(listed))
+    return edition(contract(PriceRule(model="m", book="list-cny")), books=(priced,))
+
+
+BATCH, STANDARD, THINKING = {"service_tier": "batch"}, {"service_tier": "standard"}, {
+    "mode": "thinking"
+}  # fmt: skip
+OLD, NEW = "2026-01-01T00:00:00+08:00", "2026-06-01T00:00:00+08:00"
+CASES += [
+    ("a batch call by the batch price", labelled(BATCH, {}),
+     call(service_tier="batch", input_tokens=1), {"input_tokens": "0.000001"}),
+    ("a standard call by the price for any", labelled(BATCH, {}),
+     call(input_tokens=1), {"input_tokens": "0.000002"}),
+    ("a call of which nothing is said is standard", labelled(STANDARD, {}),
+     call(input_tokens=1), {"input_tokens": "0.000001"}),
+    ("the first that matches", labelled(THINKING, BATCH, {}),
+     call(service_tier="batch", mode="thinking", input_tokens=1), {"input_tokens": "0.000001"}),
+    ("a region by its pattern", labelled({"region": "us-*"}, {"region": "cn-*"}, {}),
+     call(region="cn-hangzhou", input_tokens=1), {"input_tokens": "0.000002"}),
+    ("in a book, the tier's own price before others",
+     in_book((NEW, "3", {}), (OLD, "1", BATCH)), call(service_tier="batch", input_tokens=1),
+     {"input_tokens": "0.000001"}),
+    ("in a book, a tier's before a mode's",
+     in_book((OLD, "1", THINKING), (OLD, "2", BATCH)),
+     call(service_tier="batch", mode="thinking", input_tokens=1), {"input_tokens": "0.000002"}),
+    ("in a book, the newest of the tier's",
+     in_book((OLD, "1", BATCH), (NEW, "2", BATCH)), call(service_tier="batch", input_tokens=1),
+     {"input_tokens": "0.000002"}),
+    ("cache writes by their lifetime",
+     own(flat(input_tokens="4", cache_write_5m_tokens="5", cache_write_1h_tokens="8")),
+     call(input_tokens=1, cache_write_5m_tokens=10, cache_write_1h_tokens=100),
+     {"input_tokens": "0.000004", "cache_write_5m_tokens": "0.00005",
+      "cache_write_1h_tokens": "0.0008"}),
+]  # fmt: skip
+
 
 @pytest.mark.parametrize(("what", "documents", "record", "charges"), CASES)
 def test_a_call_is_charged(what, documents, record, charges):
     lines, unrated = rate([record], {1: documents})
-    assert {line.meter: money.exact(line.amount_pico) for line in lines} == charges
+    found: dict[str, str] = {}
+    for line in lines:
+        amount = money.exact(line.amount_pico)
+        found[line.meter] = f"{found[line.meter]} {amount}" if line.meter in found else amount
+    assert found == charges
     assert not unrated
 
 
@@ -177,3 +284,81 @@ def test_a_call_without_a_price_is_kept_with_its_reason(record, reason):
         (0, record.call_id, reason)
     ]
     assert [line.call_id for line in lines] == [good.call_id]
+
+
+def cost(component, earner, models="*", deployments="*", **per_million) -> CostRule:
+    return CostRule(
+        component=component,
+        earner=earner,
+        models=models,
+        deployments=deployments,
+        rates=rates(**per_million),
+    )
+
+
+TWO_MODELS = edition(
+    contract(
+        PriceRule(model="m", tariff=PLAIN),
+        PriceRule(model="big", tariff=flat(output_tokens="80")),
+    ),
+    shares=(
+        shares(
+            cost("model", "lab", "big", output_tokens="10"),
+            cost("model", "lab", output_tokens="1"),
+            cost("compute", "spot", "*", "spot-*", input_tokens="3"),
+            cost("compute", "grid", input_tokens="5"),
+        ),
+    ),
+)
+ANSWERED = call(deployment="own", input_tokens=7, output_tokens=10)
+ATTEMPTS = [
+    # the attempts before the answer, what they cost beside it: (deployment, party, meter, amount)
+    ("one that made nothing", [tried(1, "spot-1")], []),
+    ("one that read the prompt", [tried(1, "spot-1", input_tokens=1000)],
+     [("spot-1", "spot", "input_tokens", "0.003")]),
+    ("one of a dearer model, at that model's cost", [tried(1, "own", "big", output_tokens=1000)],
+     [("own", "lab", "output_tokens", "0.01")]),
+    ("two, each by itself",
+     [tried(1, "spot-1", input_tokens=1000), tried(2, "own", "big", input_tokens=1000)],
+     [("spot-1", "spot", "input_tokens", "0.003"), ("own", "grid", "input_tokens", "0.005")]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("what", "before", "costs"), ATTEMPTS)
+def test_each_attempt_costs_what_it_costs_and_only_the_answer_is_charged(what, before, costs):
+    record = msgspec.structs.replace(ANSWERED, tries=tuple(before))
+    other = msgspec.structs.replace(ANSWERED, call_id=bytes(15) + b"7")
+    lines, unrated = rate([record, other], {1: TWO_MODELS})
+    alone, _ = rate([ANSWERED], {1: TWO_MODELS})
+    assert not unrated
+    assert [line for line in lines if line.call_id == record.call_id][: len(alone)] == alone
+    more = lines[len(alone) : len(lines) - len(alone)]
+    assert [
+        (line.deployment, line.party, line.meter, money.exact(line.amount_pico)) for line in more
+    ] == costs
+    assert all((line.side, line.call_id) == ("cost", record.call_id) for line in more)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "reason"),
+    [
+        (tried(1, "d", "unsold", output_tokens=1), "model"),
+        (tried(1, "d", output_tokens=-1), "units"),
+    ],
+)
+def test_a_call_has_the_lines_of_all_its_attempts_or_none(attempt, reason):
+    record = call(input_tokens=1, tries=(tried(1, "d", input_tokens=1), attempt))
+    lines, unrated = rate([call(number=6, input_tokens=1), record], {1: TWO_MODELS})
+    assert [line.call_id for line in lines if line.call_id == record.call_id] == []
+    assert [(each.row, each.call_id, each.reason) for each in unrated] == [
+        (1, record.call_id, reason)
+    ]
+
+
+@pytest.mark.parametrize(("what", "documents", "record", "charges"), CASES)
+def test_the_price_is_the_sum_of_the_lines(what, documents, record, charges):
+    offer = scalar.offer_for(record, {1: documents})
+    assert isinstance(offer, Offer)
+    assert scalar.price_pico(record, offer) == sum(
+        money.amount(each) for amounts in charges.values() for each in amounts.split()
+    )

@@ -6,8 +6,8 @@ from datetime import date
 
 import msgspec
 
-from steelyard.catalogue import instants, rates
-from steelyard.catalogue.documents import Boundary, ListPrice, PriceBook
+from steelyard.catalogue import instants, rates, windows
+from steelyard.catalogue.documents import Labels, ListPrice, PriceBook
 from steelyard.catalogue.names import Identifier, ModelId, Text
 from steelyard.catalogue.shapes import shape, shapes
 from steelyard.catalogue.sheets import Found, Sheet
@@ -23,13 +23,9 @@ class _Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     checked: date | None = None
 
 
-class _Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Price(rates.RawPrice, frozen=True, kw_only=True, forbid_unknown_fields=True):
     model: ModelId
     valid_from: object = msgspec.field(name="from")
-    per_million: dict[str, object] = {}
-    per_unit: dict[str, object] = {}
-    tier: tuple[rates.RawTier, ...] = ()
-    boundary: Boundary | None = None
     source: Text | None = None
     checked: date | None = None
 
@@ -54,7 +50,7 @@ def read(sheet: Sheet) -> Found[PriceBook] | None:
     _unique(rows, listed)
     if len(sheet.faults) > before:
         return None
-    ordered = tuple(sorted(listed, key=lambda p: (p.model, p.from_us)))
+    ordered = tuple(sorted(listed, key=lambda p: (p.model, p.from_us, _order(p.labels))))
     book = PriceBook(
         id=head.id,
         vendor=head.vendor,
@@ -68,9 +64,8 @@ def read(sheet: Sheet) -> Found[PriceBook] | None:
 def _list_price(row: Found[_Price], head: _Head, zone: str) -> ListPrice | None:
     raw = row.value
     from_us = instants.instant(row.sheet, (*row.path, "from"), raw.valid_from, zone)
-    tariff = rates.tariff(
-        row.sheet, row.path, (raw.per_million, raw.per_unit), raw.tier, raw.boundary
-    )
+    tariff = rates.tariff(row.sheet, row.path, raw)
+    listed = windows.read(row.sheet, (*row.path, "calendar"), raw.calendar, zone)
     source, checked = raw.source or head.source, raw.checked or head.checked
     if source is None:
         row.fault((), 'where does this price come from? Write source = "https://..."')
@@ -78,19 +73,27 @@ def _list_price(row: Found[_Price], head: _Head, zone: str) -> ListPrice | None:
         row.fault((), "when was this price compared with its source? Write checked = 2026-01-31")
     if from_us is None or tariff is None or source is None or checked is None:
         return None
+    if listed is None:
+        return None
     return ListPrice(
         model=raw.model,
         from_us=from_us,
         tariff=tariff,
         source=source,
         checked=checked.isoformat(),
+        labels=raw.labels(),
+        windows=listed,
     )
 
 
+def _order(labels: Labels) -> tuple[str, ...]:
+    return (labels.service_tier or "", labels.region or "", labels.mode or "")
+
+
 def _unique(rows: list[Found[_Price]], listed: tuple[ListPrice, ...]) -> None:
-    seen: set[tuple[str, int]] = set()
+    seen: set[tuple[str, int, Labels]] = set()
     for row, price in zip(rows, listed, strict=True):
-        if (price.model, price.from_us) in seen:
+        if (price.model, price.from_us, price.labels) in seen:
             when = periods.from_us(price.from_us).isoformat()
             row.fault(("from",), f"{price.model} has another price from {when} on; keep one")
-        seen.add((price.model, price.from_us))
+        seen.add((price.model, price.from_us, price.labels))

@@ -11,14 +11,20 @@ import msgspec
 from steelyard.catalogue.documents import (
     Contract,
     Deployment,
+    Holidays,
+    Labels,
     Model,
     Party,
     PriceBook,
+    PriceRule,
     ShareRule,
+    Tariff,
+    Window,
 )
 from steelyard.catalogue.limits import Limit
 from steelyard.catalogue.places import Path
 from steelyard.catalogue.sheets import Found, Sheet, T, suggestion
+from steelyard.values import money
 
 Kind = Literal["customer", "earner", "deployment", "book", "contract"]
 
@@ -42,6 +48,8 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     books_packaged: Sequence[Found[PriceBook]]
     contracts: Sequence[Found[Contract]]
     shares: Sequence[Found[ShareRule]]
+    holidays: Sequence[Found[Holidays]] = ()
+    holidays_packaged: Sequence[Found[Holidays]] = ()
     limits: Sequence[Found[Limit]] = ()
     declared: dict[Kind, frozenset[str]]
 
@@ -69,6 +77,7 @@ def check(draft: Draft) -> None:
     unique(draft.models)
     unique(draft.deployments)
     unique(draft.books)
+    unique(draft.holidays)
     unique(draft.limits)
     _versions(draft.contracts, ("customer", "currency", "zone"))
     _versions(draft.shares, ("currency",))
@@ -78,11 +87,18 @@ def check(draft: Draft) -> None:
         _known(draft, "earner", draft.operator, _at(draft.main, ("studio", "operator")))
     for deployment in draft.deployments:
         _model_known(models, deployment.value.model, _within(deployment, ("model",)))
+    holidays = {each.id for each in effective(draft.holidays, draft.holidays_packaged)}
     for book in draft.books:
         for index, row in enumerate(book.sheet.rows("price")):
             _model_known(models, str(row["model"]), _within(book, ("price", index, "model")))
+        for found in (each for price in book.value.prices for each in price.windows):
+            _window(found, holidays, _within(book, ()))
+        for price in book.value.prices:
+            _affordable(price.windows, [price.tariff], _within(book, ()))
     for contract in draft.contracts:
         _contract(draft, contract, models, books)
+        _calendars(contract, books, holidays)
+        _reached(contract)
     for share in draft.shares:
         _share(draft, share, models)
     for limit in draft.limits:
@@ -180,6 +196,49 @@ def _contract(
     if not any(share.value.currency == value.currency for share in draft.shares):
         reason = f"no file in shares/ is in {value.currency}: all that is sold is margin"
         contract.sheet.warn((*contract.path, "currency"), reason)
+
+
+def _calendars(contract: Found[Contract], books: dict[str, PriceBook], holidays: set[str]) -> None:
+    for index, rule in enumerate(contract.value.prices):
+        report = _within(contract, ("price", index, "calendar"))
+        for window in rule.windows or ():
+            _window(window, holidays, report)
+        listed = books[rule.book].prices if rule.book in books else ()
+        tariffs = [price.tariff for price in listed if fnmatchcase(price.model, rule.model)]
+        _affordable(rule.windows or (), [*tariffs, *filter(None, [rule.tariff])], report)
+
+
+def _window(window: Window, holidays: set[str], report: _Report) -> None:
+    if window.holidays is not None and window.holidays not in holidays:
+        report(f'unknown holidays "{window.holidays}"{suggestion(window.holidays, holidays)}')
+
+
+def _affordable(windows: Sequence[Window], tariffs: Sequence[Tariff], report: _Report) -> None:
+    """See that prices times their factors are still prices."""
+    prices = [p for tariff in tariffs for tier in tariff.tiers for p in tier.rates.prices.values()]
+    factor_ppm = max((each.factor_ppm for each in windows), default=0)
+    if money.multiplied(max(prices, default=0), factor_ppm) > money.PRICE_LIMIT_PICO:
+        report("a price times the factor is higher than any price of one unit")
+
+
+def _reached(contract: Found[Contract]) -> None:
+    """Warn of prices that are for no call, since an earlier one is for all of theirs."""
+    rules = contract.value.prices
+    for index, rule in enumerate(rules):
+        for place, earlier in enumerate(rules[:index], start=1):
+            if _covers(earlier, rule):
+                path = (*contract.path, "price", index, "model")
+                reason = f"no call gets here: price {place} is for all of these; put this one first"
+                contract.sheet.warn(path, reason)
+                break
+
+
+def _covers(earlier: PriceRule, later: PriceRule) -> bool:
+    def labels(of: Labels) -> tuple[str | None, ...]:
+        return (of.service_tier, of.region, of.mode)
+
+    pairs = zip(labels(earlier.labels), labels(later.labels), strict=True)
+    return earlier.model in {"*", later.model} and all(a in {None, b} for a, b in pairs)
 
 
 def _share(draft: Draft, share: Found[ShareRule], models: set[str]) -> None:

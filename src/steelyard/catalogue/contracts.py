@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from datetime import date
 from typing import Annotated, Literal
 
 import msgspec
 
-from steelyard.catalogue import instants, rates
-from steelyard.catalogue.documents import Boundary, Contract, PriceRule, Terms
+from steelyard.catalogue import instants, percents, rates, windows
+from steelyard.catalogue.documents import Contract, PriceRule, Tariff, Terms
 from steelyard.catalogue.names import Identifier, Pattern, Text
-from steelyard.catalogue.places import Path
 from steelyard.catalogue.shapes import shape, shapes
 from steelyard.catalogue.sheets import Found, Sheet
 from steelyard.values import money
-
-_PERCENT = re.compile(r"(.*\S)\s*%")
-_PPM_PER_PERCENT = 10_000
 
 
 class _Terms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,14 +31,10 @@ class _Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     terms: _Terms = _Terms()
 
 
-class _Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Price(rates.RawPrice, frozen=True, kw_only=True, forbid_unknown_fields=True):
     model: Pattern
     book: Identifier | None = None
     discount: object = None
-    per_million: dict[str, object] = {}
-    per_unit: dict[str, object] = {}
-    tier: tuple[rates.RawTier, ...] = ()
-    boundary: Boundary | None = None
 
 
 def read(sheet: Sheet, studio_zone: str) -> Found[Contract] | None:
@@ -52,14 +43,16 @@ def read(sheet: Sheet, studio_zone: str) -> Found[Contract] | None:
     raw = {name: value for name, value in sheet.table.items() if name != "price"}
     head = shape(sheet, (), raw, _Head, also=("price",))
     rows = shapes(sheet, "price", _Price)
-    rules = [_rule(row) for row in rows]
     if "price" not in sheet.table and not sheet.faults[before:]:
         sheet.fault((), "this contract sells nothing; add [[price]] with a model and its price")
     if head is None:
+        for row in rows:
+            _rule(row, "UTC")
         return None
     currency = instants.currency(sheet, ("currency",), head.currency)
     zone = instants.zone(sheet, ("zone",), head.zone or studio_zone)
     terms = _terms(sheet, head.terms)
+    rules = [_rule(row, zone or "UTC") for row in rows]
     if currency is None or zone is None or terms is None or len(sheet.faults) > before:
         return None
     contract = Contract(
@@ -94,43 +87,27 @@ def _terms(sheet: Sheet, raw: _Terms) -> Terms | None:
     return Terms(pays=raw.pays, due_days=raw.due_days, credit_limit_pico=limit)
 
 
-def _rule(row: Found[_Price]) -> PriceRule | None:
+def _rule(row: Found[_Price], zone: str) -> PriceRule | None:
     raw = row.value
     own = bool(raw.per_million or raw.per_unit or raw.tier)
-    discount_ppm = _discount(row.sheet, (*row.path, "discount"), raw.discount)
+    discount_ppm = percents.discount(row.sheet, (*row.path, "discount"), raw.discount)
+    found = windows.read(row.sheet, (*row.path, "calendar"), raw.calendar, zone)
     if raw.book is None and not own:
         row.fault((), 'no price: write book = "..." or per_million = { input = "2", output = "8" }')
         return None
-    if raw.book is not None:
-        if own or raw.boundary is not None:
-            row.fault(("book",), "a price is either from a book or written here; keep one")
-            return None
-        if discount_ppm is None:
-            return None
-        return PriceRule(model=raw.model, book=raw.book, discount_ppm=discount_ppm)
-    flat = (raw.per_million, raw.per_unit)
-    tariff = rates.tariff(row.sheet, row.path, flat, raw.tier, raw.boundary)
-    if tariff is None or discount_ppm is None:
+    tariff: Tariff | None = None
+    if raw.book is None:
+        tariff = rates.tariff(row.sheet, row.path, raw)
+    elif own or raw.boundary is not None or raw.tiers is not None:
+        row.fault(("book",), "a price is either from a book or written here; keep one")
         return None
-    return PriceRule(model=raw.model, tariff=tariff, discount_ppm=discount_ppm)
-
-
-def _discount(sheet: Sheet, path: Path, written: object) -> int | None:
-    """A discount as parts per million. ``"12.5%"`` is 125,000; without one it is 0."""
-    if written is None:
-        return 0
-    match = _PERCENT.fullmatch(written) if isinstance(written, str) else None
-    if match is None:
-        sheet.fault(path, 'write a discount in per cent and in quotes, "12%" or "12.5%"')
+    if discount_ppm is None or found is None or (raw.book is None and tariff is None):
         return None
-    try:
-        ppm = money.scaled(match.group(1), _PPM_PER_PERCENT)
-    except money.MoneyError:
-        sheet.fault(
-            path, f'"{written}" is no discount; write it with at most four decimals, "12.5%"'
-        )
-        return None
-    if not 0 <= ppm <= money.PER_MILLION:
-        sheet.fault(path, f'a discount is between 0% and 100%, not "{written}"')
-        return None
-    return ppm
+    return PriceRule(
+        model=raw.model,
+        book=raw.book,
+        discount_ppm=discount_ppm,
+        tariff=tariff,
+        labels=raw.labels(),
+        windows=None if raw.calendar is None else found,
+    )

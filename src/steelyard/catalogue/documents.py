@@ -74,10 +74,58 @@ class Tier(msgspec.Struct, frozen=True):
 
 
 class Tariff(msgspec.Struct, frozen=True, kw_only=True):
-    """Tiers in rising order, the last one open-ended; chosen by the prompt's whole length."""
+    """Tiers in rising order, the last one open-ended, along the prompt's length.
+
+    ``whole``: the prompt's whole length chooses one tier for the call. ``progressive``: each token
+    of the prompt has the price of the tier that it stands in, cached ones first, then those written
+    to a cache, then the others; what is not of the prompt has that of the tier in which it ends.
+    """
 
     tiers: tuple[Tier, ...]
     boundary: Boundary = "closed"
+    kind: Literal["whole", "progressive"] = "whole"
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """When prices are multiplied. Unit: ``factor_ppm`` parts per million.
+
+    ``days`` count from Monday, 0. With ``holidays`` (the id of some) a holiday is none of them, and
+    with ``made_up`` a day that is worked instead of one is. ``hours`` are minutes of the day, from
+    and until, the end not included; an end that is not after its beginning is on the next day.
+    ``by`` is which end of a call decides.
+    """
+
+    factor_ppm: int
+    zone: str
+    days: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6)
+    holidays: str | None = None
+    made_up: bool = False
+    hours: tuple[tuple[int, int], ...] = ((0, 1440),)
+    by: Literal["start", "end"] = "start"
+
+
+class Holidays(msgspec.Struct, frozen=True, kw_only=True):
+    """A country's public holidays, and the days worked instead, as days ``2026-10-01``."""
+
+    id: str
+    name: str
+    years: tuple[int, ...]
+    """For which they are known; in others a holiday is a day like any other."""
+    off: tuple[str, ...]
+    worked: tuple[str, ...]
+    source: str
+    checked: str
+
+
+class Labels(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """Which calls a price is for; None: any. ``region`` and ``mode`` are shell patterns."""
+
+    service_tier: str | None = None
+    region: str | None = None
+    mode: str | None = None
+
+
+ANY = Labels()
 
 
 class ListPrice(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +136,8 @@ class ListPrice(msgspec.Struct, frozen=True, kw_only=True):
     tariff: Tariff
     source: str
     checked: str
+    labels: Labels = ANY
+    windows: tuple[Window, ...] = ()
 
 
 class PriceBook(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,14 +154,17 @@ class PriceBook(msgspec.Struct, frozen=True, kw_only=True):
 class PriceRule(msgspec.Struct, frozen=True, kw_only=True):
     """One ``[[price]]`` of a contract: from a book with a discount, or a tariff of its own.
 
-    ``model`` is a shell pattern; the first rule that matches wins. Exactly one of ``book`` and
-    ``tariff`` is set. Unit: ``discount_ppm`` parts per million.
+    ``model`` is a shell pattern; the first rule that matches a call's model and labels wins.
+    Exactly one of ``book`` and ``tariff`` is set. ``windows``, should there be any or none (but not
+    None), take the place of the book's. Unit: ``discount_ppm`` parts per million.
     """
 
     model: str
     book: str | None = None
     discount_ppm: int = 0
     tariff: Tariff | None = None
+    labels: Labels = ANY
+    windows: tuple[Window, ...] | None = None
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,6 +238,7 @@ class Edition(msgspec.Struct, frozen=True, kw_only=True):
     books: tuple[PriceBook, ...]
     contracts: tuple[Contract, ...]
     shares: tuple[ShareRule, ...]
+    holidays: tuple[Holidays, ...] = ()
 
 
 def party(among: tuple[Party, ...], name: str) -> Party:

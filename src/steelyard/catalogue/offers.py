@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+from typing import NamedTuple
 
 import msgspec
 
@@ -10,22 +11,44 @@ from steelyard.catalogue.documents import (
     Contract,
     CostRule,
     Edition,
+    Labels,
+    ListPrice,
     PriceBook,
     PriceRule,
     Rates,
     ShareRule,
     Tariff,
     Tier,
+    Window,
 )
 from steelyard.values import meters, money, periods
+from steelyard.values.usage import STANDARD
+
+
+class Called(NamedTuple):
+    """What a call says of itself that prices can depend on, beside its model."""
+
+    service_tier: str = STANDARD
+    region: str = ""
+    mode: str = ""
+
+
+class Peak(msgspec.Struct, frozen=True, kw_only=True):
+    """The prices while a window holds; ``off`` and ``worked`` are its holidays' days."""
+
+    window: Window
+    off: frozenset[str]
+    worked: frozenset[str]
+    tariff: Tariff
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
     """The prices in force from ``from_us`` until the next offer of the same timeline.
 
-    ``tariff`` is None while the contract does not sell the model. ``costs`` has at most one rule a
-    component, in the order of ``COMPONENTS``. ``price_version`` and ``cost_version`` name the
-    documents and days that the prices come from.
+    ``tariff`` is None while the contract does not sell the model; the first of ``peaks`` whose
+    window holds at a call goes before it. ``costs`` has at most one rule a component, in the order
+    of ``COMPONENTS``. ``price_version`` and ``cost_version`` name the documents and days that the
+    prices come from.
     """
 
     from_us: int
@@ -34,16 +57,20 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     zone: str
     tariff: Tariff | None
+    peaks: tuple[Peak, ...]
     price_version: str
     costs: tuple[CostRule, ...]
     cost_version: str
 
 
-def timeline(edition: Edition, contract: str, model: str, deployment: str) -> tuple[Offer, ...]:
+def timeline(
+    edition: Edition, contract: str, model: str, deployment: str, called: Called | None = None
+) -> tuple[Offer, ...]:
     """All offers for a model under a contract, oldest first; empty for an unknown contract.
 
     The offer for an instant is the last whose ``from_us`` is not after it.
     """
+    called = called or Called()
     versions = sorted(
         (each for each in edition.contracts if each.id == contract), key=lambda c: c.valid_from_us
     )
@@ -53,12 +80,12 @@ def timeline(edition: Edition, contract: str, model: str, deployment: str) -> tu
     instants = {each.valid_from_us for each in versions}
     instants |= {each.valid_from_us for each in edition.shares}
     for version in versions:
-        rule = _price_rule(version, model)
+        rule = price_rule(version, model, called)
         if rule is not None and rule.book is not None:
             instants |= {p.from_us for p in books[rule.book].prices if p.model == model}
     first = versions[0].valid_from_us
     return tuple(
-        _offer(edition, versions, books, (model, deployment), instant)
+        _offer(edition, versions, books, (model, deployment, called), instant)
         for instant in sorted(instants)
         if instant >= first
     )
@@ -85,73 +112,123 @@ def tier_for(tariff: Tariff, prompt_tokens: int) -> Tier:
     raise AssertionError(msg)
 
 
-def _price_rule(contract: Contract, model: str) -> PriceRule | None:
+def price_rule(contract: Contract, model: str, called: Called) -> PriceRule | None:
+    """The first rule of a contract that is for a call of this model."""
     for rule in contract.prices:
-        if fnmatchcase(model, rule.model):
+        if fnmatchcase(model, rule.model) and matches(rule.labels, called):
             return rule
     return None
+
+
+def list_price(book: PriceBook, model: str, called: Called, instant: int) -> ListPrice | None:
+    """The price of a book in force for a call at an instant.
+
+    A price for the call's service tier goes before others, then one for its region, then one for
+    its mode; of equal ones the newest.
+    """
+    dated = [
+        each
+        for each in book.prices
+        if each.model == model and each.from_us <= instant and matches(each.labels, called)
+    ]
+    return max(dated, key=lambda each: (*_named(each.labels), each.from_us), default=None)
+
+
+def sells(edition: Edition, contract: str, model: str) -> bool:
+    """Whether some version of a contract has a price for some calls of a model."""
+    listed = {(book.id, price.model) for book in edition.books for price in book.prices}
+    return any(
+        fnmatchcase(model, rule.model) and (rule.book is None or (rule.book, model) in listed)
+        for each in edition.contracts
+        if each.id == contract
+        for rule in each.prices
+    )
+
+
+def matches(labels: Labels, called: Called) -> bool:
+    """Whether a price is for a call."""
+    return (
+        labels.service_tier in {None, called.service_tier}
+        and (labels.region is None or fnmatchcase(called.region, labels.region))
+        and (labels.mode is None or fnmatchcase(called.mode, labels.mode))
+    )
+
+
+def _named(labels: Labels) -> tuple[bool, bool, bool]:
+    return (
+        labels.service_tier is not None,
+        labels.region is not None,
+        labels.mode is not None,
+    )
 
 
 def _offer(
     edition: Edition,
     versions: list[Contract],
     books: dict[str, PriceBook],
-    names: tuple[str, str],
+    names: tuple[str, str, Called],
     instant: int,
 ) -> Offer:
     contract = [each for each in versions if each.valid_from_us <= instant][-1]
-    tariff, price_version = _tariff(contract, books, names[0], instant)
-    costs, cost_version = _costs(edition, contract.currency, names, instant)
+    model, deployment, called = names
+    price_version = f"{contract.id}@{contract.valid_from}"
+    tariff: Tariff | None = None
+    windows: tuple[Window, ...] = ()
+    rule = price_rule(contract, model, called)
+    if rule is not None:
+        tariff, windows = rule.tariff, rule.windows or ()
+        if rule.book is not None:
+            listed = list_price(books[rule.book], model, called, instant)
+            if listed is not None:
+                tariff = listed.tariff
+                windows = listed.windows if rule.windows is None else rule.windows
+                since = periods.from_us(listed.from_us).strftime("%Y-%m-%dT%H:%M:%SZ")
+                price_version = f"{price_version} {rule.book}@{since}"
+    costs, cost_version = _costs(edition, contract.currency, (model, deployment), instant)
+    rest_ppm = money.PER_MILLION - (rule.discount_ppm if rule is not None else 0)
     return Offer(
         from_us=instant,
         contract=contract.id,
         customer=contract.customer,
         currency=contract.currency,
         zone=contract.zone,
-        tariff=tariff,
+        tariff=None if tariff is None else _multiplied(tariff, rest_ppm),
+        peaks=()
+        if tariff is None
+        else tuple(_peak(edition, each, tariff, rest_ppm) for each in windows),
         price_version=price_version,
         costs=costs,
         cost_version=cost_version,
     )
 
 
-def _tariff(
-    contract: Contract, books: dict[str, PriceBook], model: str, instant: int
-) -> tuple[Tariff | None, str]:
-    own = f"{contract.id}@{contract.valid_from}"
-    rule = _price_rule(contract, model)
-    if rule is None:
-        return None, own
-    if rule.book is None:
-        assert rule.tariff is not None
-        return _discounted(rule.tariff, rule.discount_ppm), own
-    dated = [p for p in books[rule.book].prices if p.model == model and p.from_us <= instant]
-    if not dated:
-        return None, own
-    listed = max(dated, key=lambda p: p.from_us)
-    since = periods.from_us(listed.from_us).strftime("%Y-%m-%dT%H:%M:%SZ")
-    version = f"{own} {rule.book}@{since}"
-    return _discounted(listed.tariff, rule.discount_ppm), version
-
-
-def _discounted(tariff: Tariff, discount_ppm: int) -> Tariff:
-    if discount_ppm == 0:
-        return tariff
-    return Tariff(
-        tiers=tuple(
-            Tier(
-                tier.up_to,
-                Rates(
-                    {
-                        meter: money.discounted(price, discount_ppm)
-                        for meter, price in tier.rates.prices.items()
-                    }
-                ),
-            )
-            for tier in tariff.tiers
-        ),
-        boundary=tariff.boundary,
+def _peak(edition: Edition, window: Window, tariff: Tariff, rest_ppm: int) -> Peak:
+    known = [each for each in edition.holidays if each.id == window.holidays]
+    return Peak(
+        window=window,
+        off=frozenset(day for each in known for day in each.off),
+        worked=frozenset(day for each in known for day in each.worked if window.made_up),
+        tariff=_multiplied(tariff, rest_ppm, window.factor_ppm),
     )
+
+
+def _multiplied(tariff: Tariff, *factors_ppm: int) -> Tariff:
+    """A tariff with each price times factors, rounded once for all of them."""
+    if all(factor_ppm == money.PER_MILLION for factor_ppm in factors_ppm):
+        return tariff
+    tiers = tuple(
+        Tier(
+            tier.up_to,
+            Rates(
+                {
+                    meter: money.multiplied(price_pico, *factors_ppm)
+                    for meter, price_pico in tier.rates.prices.items()
+                }
+            ),
+        )
+        for tier in tariff.tiers
+    )
+    return msgspec.structs.replace(tariff, tiers=tiers)
 
 
 def _costs(

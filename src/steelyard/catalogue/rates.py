@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
-from steelyard.catalogue.documents import Boundary, Rates, Tariff, Tier
+from steelyard.catalogue.documents import Boundary, Labels, Rates, Tariff, Tier
+from steelyard.catalogue.names import Pattern
 from steelyard.catalogue.places import Path
 from steelyard.catalogue.sheets import Sheet, Table, suggestion
 from steelyard.values import meters, money
@@ -16,6 +17,8 @@ TOKENS = "_tokens"
 FALLBACKS = (
     ("cached_input_tokens", "input_tokens"),
     ("cache_write_tokens", "input_tokens"),
+    ("cache_write_5m_tokens", "cache_write_tokens"),
+    ("cache_write_1h_tokens", "cache_write_tokens"),
     ("reasoning_tokens", "output_tokens"),
 )
 """What a meter costs that is not priced by itself: the default of the trade."""
@@ -42,33 +45,44 @@ class RawTier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     per_unit: dict[str, object] = {}
 
 
-def tariff(
-    sheet: Sheet,
-    path: Path,
-    flat: tuple[Table, Table],
-    tier: tuple[RawTier, ...],
-    boundary: Boundary | None,
-) -> Tariff | None:
-    """Turn the price fields of a table into a tariff; None when they are faulty.
+class RawPrice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a ``[[price]]`` of a book and one of a contract have in common."""
 
-    ``flat`` are the ``per_million`` and ``per_unit`` that stand beside ``tier``.
-    """
-    if not tier:
-        if boundary is not None:
+    service_tier: Literal["standard", "priority", "flex", "batch"] | None = None
+    region: Pattern | None = None
+    mode: Pattern | None = None
+    per_million: dict[str, object] = {}
+    per_unit: dict[str, object] = {}
+    tier: tuple[RawTier, ...] = ()
+    tiers: Literal["whole", "progressive"] | None = None
+    boundary: Boundary | None = None
+    calendar: object = None
+
+    def labels(self) -> Labels:
+        """Which calls it is for."""
+        return Labels(service_tier=self.service_tier, region=self.region, mode=self.mode)
+
+
+def tariff(sheet: Sheet, path: Path, raw: RawPrice) -> Tariff | None:
+    """Turn the price fields of a table into a tariff; None when they are faulty."""
+    if not raw.tier:
+        if raw.boundary is not None:
             sheet.fault((*path, "boundary"), "a boundary is between tiers, and there is no tier")
-        found = rates(sheet, path, *flat)
+        if raw.tiers is not None:
+            sheet.fault((*path, "tiers"), "this says how a tier is chosen, and there is no tier")
+        found = rates(sheet, path, raw.per_million, raw.per_unit)
         return None if found is None else Tariff(tiers=(Tier(None, found),))
-    for name, prices in zip(("per_million", "per_unit"), flat, strict=True):
-        if prices:
+    for name in ("per_million", "per_unit"):
+        if getattr(raw, name):
             sheet.fault((*path, name), f"with tiers, write {name} inside each tier")
     steps: list[Tier] = []
-    for index, raw in enumerate(tier):
-        found = rates(sheet, (*path, "tier", index), raw.per_million, raw.per_unit)
+    for index, each in enumerate(raw.tier):
+        found = rates(sheet, (*path, "tier", index), each.per_million, each.per_unit)
         if found is not None:
-            steps.append(Tier(raw.up_to, found))
-    if not _rising(sheet, path, tier) or len(steps) < len(tier):
+            steps.append(Tier(each.up_to, found))
+    if not _rising(sheet, path, raw.tier) or len(steps) < len(raw.tier):
         return None
-    return Tariff(tiers=tuple(steps), boundary=boundary or "closed")
+    return Tariff(tiers=tuple(steps), boundary=raw.boundary or "closed", kind=raw.tiers or "whole")
 
 
 def _rising(sheet: Sheet, path: Path, tier: tuple[RawTier, ...]) -> bool:

@@ -92,7 +92,7 @@ def command(
         model=model,
         models=dict(_mapping(each) for each in by_model),
         start_us=None if start is None else _start(start, opened.edition.zone),
-        sells=lambda name: _sells(opened, contract, name, deployment),
+        sells=lambda name: offers.sells(opened.edition, contract, name),
     )
     _check_placement(FORMATS[trace], placement)
     placement = msgspec.structs.replace(placement, edition=_record_edition(opened))
@@ -179,11 +179,6 @@ def _check_placement(trace: Format, placement: Placement) -> None:
     for model in filter(None, [placement.model, *placement.models.values()]):
         if not placement.sells(model):
             fail(f"contract {placement.contract} sells no {model}; add it, or choose another model")
-
-
-def _sells(opened: Studio, contract: str, model: str, deployment: str) -> bool:
-    timeline = offers.timeline(opened.edition, contract, model, deployment)
-    return any(offer.tariff is not None for offer in timeline)
 
 
 def _record_edition(opened: Studio) -> int:

@@ -71,8 +71,18 @@ def _listed(book: PriceBook, model: str, at_us: int, *, whole: bool) -> list[Lis
     return [each for each in prices if each.from_us <= at_us][:1]
 
 
+_LIFETIMES = ("cache_write_5m_tokens", "cache_write_1h_tokens")
+
+
 def _meters(tariff: Tariff) -> list[str]:
-    return [name for name in _ORDER if name in tariff.tiers[0].rates.prices]
+    """The meters of a tariff, without the lifetimes of a cache that cost the same as any."""
+    prices = tariff.tiers[0].rates.prices
+    whole = prices.get("cache_write_tokens")
+    return [
+        name
+        for name in _ORDER
+        if name in prices and not (name in _LIFETIMES and prices[name] == whole)
+    ]
 
 
 def _shown(meter: str, price_pico: int) -> str:

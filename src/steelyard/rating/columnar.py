@@ -13,11 +13,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from steelyard.catalogue import offers
-from steelyard.catalogue.documents import Edition, Tier
-from steelyard.catalogue.offers import Offer
+from steelyard.catalogue.documents import Edition, Tariff, Tier
+from steelyard.catalogue.offers import Called, Offer, Peak
+from steelyard.rating import scalar
+from steelyard.rating.calendar import MINUTE_US, holds
 from steelyard.rating.lines import AT_LIMIT_US, SCHEMA, UNITS_LIMIT, Reason, Side, Unrated
+from steelyard.rating.parts import apart
 from steelyard.values import periods
-from steelyard.values.meters import METERS, PROMPT_METERS
+from steelyard.values.meters import METERS, PROMPT_METERS, PROMPT_ORDER
 from steelyard.values.periods import Month
 from steelyard.values.usage import UsageRecord
 
@@ -30,6 +33,10 @@ _PROMPT_ROWS = [_METER_ROW[name] for name in PROMPT_METERS]
 _INT64_MAX = 2**63 - 1
 _MONTHS = 12
 
+_names_of = attrgetter(
+    "edition", "contract", "model", "deployment", "service_tier", "region", "mode"
+)
+
 
 class Group(NamedTuple):
     """What the calls have in common that one timeline prices."""
@@ -38,18 +45,21 @@ class Group(NamedTuple):
     contract: str
     model: str
     deployment: str
+    called: Called = Called()
 
 
 class Calls(NamedTuple):
-    """A batch of usage records as columns.
+    """A batch of usage records as columns, with a row for each part of each call.
 
-    Shape: ``ids`` 16 bytes a call; ``at_us``, ``group`` (a place in ``groups``) and ``unweighed``
-    (some count is beyond what a line can hold) one a call; ``charged`` and ``produced`` one row a
-    meter in the order of ``METERS``, one column a call.
+    Shape: ``ids`` 16 bytes a call; ``call`` (a place among those), ``at_us``, ``group`` (a place in
+    ``groups``) and ``unweighed`` (some count is beyond what a line can hold) one a part;
+    ``charged`` and ``produced`` one row a meter in the order of ``METERS``, one column a part.
     """
 
     ids: bytes
+    call: Ints
     at_us: Ints
+    ended_us: Ints
     group: Ints
     groups: tuple[Group, ...]
     charged: Ints
@@ -78,10 +88,12 @@ class _Slot(NamedTuple):
     currency: str
     version: str
     price_pico: int
+    span: tuple[int, int] | None
+    """The part of the prompt whose tokens have this price; None: all units have it."""
 
 
 class _Part(NamedTuple):
-    """Calls of one group, one offer and one tier, and their slots in the order of the lines."""
+    """Calls of one group, one offer, one window and one tier, and their slots in order of lines."""
 
     rows: Ints
     zone: str
@@ -90,8 +102,9 @@ class _Part(NamedTuple):
 
 def columns(records: Sequence[UsageRecord]) -> Calls:
     """Turn records into columns."""
-    keys = map(attrgetter("edition", "contract", "model", "deployment"), records)
-    group, groups = _coded(keys, len(records))
+    ids = b"".join([record.call_id for record in records])
+    records, call = apart(records)
+    group, groups = _coded(map(_names_of, records), len(records))
     meters = [record.meters for record in records]
     charged, unweighed = _matrix(meters)
     made = [record.produced for record in records]
@@ -101,10 +114,12 @@ def columns(records: Sequence[UsageRecord]) -> Calls:
         produced, unproduced = _matrix([a if b is None else b for a, b in pairs])
         unweighed |= unproduced
     return Calls(
-        ids=b"".join([record.call_id for record in records]),
+        ids=ids,
+        call=np.array(call, dtype=np.int64),
         at_us=np.array([record.at_us for record in records], dtype=np.int64),
+        ended_us=np.array([scalar.ended_us(record) for record in records], dtype=np.int64),
         group=group,
-        groups=tuple(Group(*key) for key in groups),
+        groups=tuple(_group(*key) for key in groups),
         charged=charged,
         produced=produced,
         unweighed=unweighed,
@@ -113,20 +128,38 @@ def columns(records: Sequence[UsageRecord]) -> Calls:
 
 def rate(calls: Calls, editions: Mapping[int, Edition], first_open: Month | None) -> Rated:
     """The lines of a batch in the order of its calls, and the calls that have none, each why."""
-    unrated: list[Unrated] = []
+    refused: list[tuple[int, Reason]] = []
 
     def refuse(rows: Ints, reason: Reason) -> None:
-        for row in rows.tolist():
-            call_id = calls.ids[16 * row : 16 * row + 16]
-            unrated.append(Unrated(row=row, call_id=call_id, reason=reason))
+        refused.extend((row, reason) for row in rows.tolist())
 
+    offered = list(_by_offer(calls, editions, refuse))
+    unrated = _unrated(calls, refused)
+    without = np.zeros(len(calls.ids) // 16, dtype=np.bool_)
+    without[[each.row for each in unrated]] = True
     parts = [
-        _Part(chosen, offer.zone, _slots(calls, group, offer, tier))
-        for group, rows, offer in _by_offer(calls, editions, refuse)
-        for chosen, tier in _by_tier(calls, rows, offer)
+        _Part(chosen, offer.zone, _slots(calls, group, offer, tariff, place))
+        for group, rows, offer in offered
+        if len(kept := rows[~without[calls.call[rows]]])
+        for in_window, tariff in _by_window(calls, kept, offer)
+        for chosen, place in _by_tier(calls, in_window, tariff)
     ]
-    unrated.sort(key=attrgetter("row"))
     return Rated(_table(calls, parts, first_open), unrated)
+
+
+def _unrated(calls: Calls, refused: list[tuple[int, Reason]]) -> list[Unrated]:
+    """The calls of parts that were refused, each with the reason of its first one."""
+    found: dict[int, Reason] = {}
+    for part, reason in sorted(refused):
+        found.setdefault(int(calls.call[part]), reason)
+    return [
+        Unrated(row=row, call_id=calls.ids[16 * row : 16 * row + 16], reason=reason)
+        for row, reason in found.items()
+    ]
+
+
+def _group(edition: int, contract: str, model: str, deployment: str, *called: str) -> Group:
+    return Group(edition, contract, model, deployment, Called(*called))
 
 
 def _coded(keys: Iterable[Key], count: int) -> tuple[Ints, tuple[Key, ...]]:
@@ -170,7 +203,7 @@ def _by_offer(
         if edition is None:
             refuse(rows, "edition")
             continue
-        timeline = offers.timeline(edition, group.contract, group.model, group.deployment)
+        timeline = offers.timeline(edition, *group[1:])
         if not timeline:
             refuse(rows, "contract")
             continue
@@ -192,24 +225,58 @@ def _by_offer(
                 yield group, chosen, offer
 
 
-def _by_tier(calls: Calls, rows: Ints, offer: Offer) -> Iterator[tuple[Ints, Tier]]:
+def _by_window(calls: Calls, rows: Ints, offer: Offer) -> Iterator[tuple[Ints, Tariff]]:
     assert offer.tariff is not None
-    tiers = offer.tariff.tiers
-    if len(tiers) == 1:
-        yield rows, tiers[0]
+    if not offer.peaks:
+        yield rows, offer.tariff
         return
-    prompt_tokens: Ints = calls.charged[_PROMPT_ROWS][:, rows].sum(axis=0)
-    limits = np.array([min(tier.up_to or 0, _INT64_MAX) for tier in tiers[:-1]], dtype=np.int64)
-    side = "left" if offer.tariff.boundary == "closed" else "right"
-    found = np.searchsorted(limits, prompt_tokens, side=side)
-    for place, tier in enumerate(tiers):
+    found = np.full(len(rows), len(offer.peaks))
+    for place in reversed(range(len(offer.peaks))):
+        peak = offer.peaks[place]
+        at_us = calls.ended_us if peak.window.by == "end" else calls.at_us
+        found[_holding(peak, at_us[rows])] = place
+    tariffs = [*(peak.tariff for peak in offer.peaks), offer.tariff]
+    for place, tariff in enumerate(tariffs):
         chosen = rows[found == place]
         if len(chosen):
-            yield chosen, tier
+            yield chosen, tariff
 
 
-def _slots(calls: Calls, group: Group, offer: Offer, tier: Tier) -> list[_Slot]:
-    def slot(side: Side, component: str, party: str, meter: str, price_pico: int) -> _Slot:
+def _holding(peak: Peak, at_us: Ints) -> Flags:
+    """Which instants a window holds at: asked once for each of the minutes that they are in."""
+    minutes, place = np.unique(at_us // MINUTE_US, return_inverse=True)
+    held = [holds(peak, minute * MINUTE_US) for minute in minutes.tolist()]
+    return np.array(held, dtype=np.bool_)[place]
+
+
+def _by_tier(calls: Calls, rows: Ints, tariff: Tariff) -> Iterator[tuple[Ints, int]]:
+    tiers = tariff.tiers
+    if len(tiers) == 1:
+        yield rows, 0
+        return
+    prompt_tokens: Ints = calls.charged[_PROMPT_ROWS][:, rows].sum(axis=0)
+    limits = np.array([_limit(tier) for tier in tiers[:-1]], dtype=np.int64)
+    side = "left" if tariff.boundary == "closed" else "right"
+    found = np.searchsorted(limits, prompt_tokens, side=side)
+    for place in range(len(tiers)):
+        chosen = rows[found == place]
+        if len(chosen):
+            yield chosen, place
+
+
+def _limit(tier: Tier) -> int:
+    return _INT64_MAX if tier.up_to is None else min(tier.up_to, _INT64_MAX)
+
+
+def _slots(calls: Calls, group: Group, offer: Offer, tariff: Tariff, place: int) -> list[_Slot]:
+    def slot(
+        side: Side,
+        component: str,
+        party: str,
+        meter: str,
+        price_pico: int,
+        span: tuple[int, int] | None = None,
+    ) -> _Slot:
         version = offer.price_version if side == "charge" else offer.cost_version
         return _Slot(
             offer.customer,
@@ -223,21 +290,32 @@ def _slots(calls: Calls, group: Group, offer: Offer, tier: Tier) -> list[_Slot]:
             offer.currency,
             version,
             price_pico,
+            span,
         )
 
     charged = [name for name, row in _METER_ROW.items() if calls.charged[row].any()]
     produced = [name for name, row in _METER_ROW.items() if calls.produced[row].any()]
-    prices = tier.rates.prices
     return [
-        slot("charge", "", offer.customer, meter, prices[meter])
+        slot("charge", "", offer.customer, meter, price, span)
         for meter in charged
-        if meter in prices
+        for price, span in _prices(tariff, place, meter)
     ] + [
         slot("cost", rule.component, rule.earner, meter, rule.rates.prices[meter])
         for rule in offer.costs
         for meter in produced
         if meter in rule.rates.prices
     ]
+
+
+def _prices(tariff: Tariff, place: int, meter: str) -> Iterator[tuple[int, tuple[int, int] | None]]:
+    """The prices of a meter for a prompt that ends in a tier, and for which part of it each is."""
+    if tariff.kind == "progressive" and meter in PROMPT_METERS:
+        limits = [0, *map(_limit, tariff.tiers)]
+        for tier, span in zip(tariff.tiers, itertools.pairwise(limits), strict=True):
+            if meter in tier.rates.prices:
+                yield tier.rates.prices[meter], span
+    elif meter in tariff.tiers[place].rates.prices:
+        yield tariff.tiers[place].rates.prices[meter], None
 
 
 def _table(calls: Calls, parts: list[_Part], first_open: Month | None) -> pa.Table:
@@ -247,12 +325,16 @@ def _table(calls: Calls, parts: list[_Part], first_open: Month | None) -> pa.Tab
     columns: dict[str, pa.Array[Any]] = {
         name: _word([getattr(each, name) for each in slots], slot)
         for name in _Slot._fields
-        if name != "price_pico"
+        if name not in {"price_pico", "span"}
     }
     columns["period"] = _period(row, _months(calls, parts, first_open))
-    ids = pa.Array.from_buffers(pa.binary(16), len(calls.at_us), [None, pa.py_buffer(calls.ids)])
+    ids = pa.Array.from_buffers(
+        pa.binary(16), len(calls.ids) // 16, [None, pa.py_buffer(calls.ids)]
+    )
     columns |= {
-        "call_id": pa.DictionaryArray.from_arrays(row.astype(np.int32), ids, safe=False),
+        "call_id": pa.DictionaryArray.from_arrays(
+            calls.call[row].astype(np.int32), ids, safe=False
+        ),
         "at_us": pa.array(calls.at_us[row]),
         "units": pa.array(units),
         "price_pico": pa.array(price_pico),
@@ -271,6 +353,8 @@ def _placed(calls: Calls, parts: list[_Part]) -> tuple[Ints, Ints, Ints]:
         for place, slot in enumerate(part.slots):
             source = calls.charged if slot.side == "charge" else calls.produced
             units[place] = source[_METER_ROW[slot.meter]][part.rows]
+            if slot.span is not None:
+                units[place] = _within(units[place], _start(calls, part.rows, slot), slot.span)
         present = units != 0
         rank = np.cumsum(present, axis=0)
         if part.slots:
@@ -288,6 +372,18 @@ def _placed(calls: Calls, parts: list[_Part]) -> tuple[Ints, Ints, Ints]:
         all_slots[place] = np.broadcast_to(slots[:, np.newaxis], units.shape)[present]
         first_slot += len(part.slots)
     return np.repeat(np.arange(len(counts)), counts), all_slots, all_units
+
+
+def _start(calls: Calls, rows: Ints, slot: _Slot) -> Ints:
+    """Where a meter's tokens begin in each prompt."""
+    before = PROMPT_ORDER[: PROMPT_ORDER.index(slot.meter)]
+    return calls.charged[[_METER_ROW[each] for each in before]][:, rows].sum(axis=0)
+
+
+def _within(units: Ints, first: Ints, span: tuple[int, int]) -> Ints:
+    """How many of the units that begin at ``first`` are in a span."""
+    inside = np.minimum(first + units, span[1]) - np.maximum(first, span[0])
+    return np.maximum(inside, 0)
 
 
 def _months(calls: Calls, parts: list[_Part], first_open: Month | None) -> Ints:

@@ -62,8 +62,8 @@ SCHEMA = pa.schema(
 """The columns of a batch's Parquet file, in their order."""
 
 
-UNITS_LIMIT = 2**61 - 1
-"""The most units of a meter that a call can have: three of them still sum in 64 bits."""
+UNITS_LIMIT = 2**60 - 1
+"""The most units of a meter that a call can have: all meters of a prompt still sum in 64 bits."""
 
 AT_LIMIT_US = 250_000_000_000_000_000
 """The first instant (in the year 9892) that is no more taken for the time of a call."""

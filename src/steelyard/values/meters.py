@@ -44,6 +44,9 @@ PROMPT_METERS = (
 )
 """The disjoint meters that sum to a prompt's length, by which a context tier is chosen."""
 
+PROMPT_ORDER = (*PROMPT_METERS[1:], *PROMPT_METERS[:1])
+"""The same as they stand in a prompt: a cache holds its beginning."""
+
 COMPONENTS = ("model", "compute", "storage", "network", "scheduling")
 """What a unit of revenue pays for."""
 

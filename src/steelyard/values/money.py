@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -120,7 +121,13 @@ def discounted(price_pico: int, discount_ppm: int) -> int:
 
     It is computed once for a price, never for a call, so ``units × price = amount`` stays exact.
     """
-    return divide_half_even(price_pico * (PER_MILLION - discount_ppm), PER_MILLION)
+    return multiplied(price_pico, PER_MILLION - discount_ppm)
+
+
+def multiplied(price_pico: int, *factors_ppm: int) -> int:
+    """A unit price times factors in parts per million, rounded half to even, once for all."""
+    product = price_pico * math.prod(factors_ppm)
+    return divide_half_even(product, PER_MILLION ** len(factors_ppm))
 
 
 def divide_half_even(numerator: int, denominator: int) -> int:

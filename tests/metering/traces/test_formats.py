@@ -11,7 +11,7 @@ import pytest
 
 from steelyard.metering.traces import files
 from steelyard.metering.traces.formats import FORMATS
-from steelyard.metering.traces.rows import COUNT_MAX, Fault, TraceError
+from steelyard.metering.traces.rows import COUNT_MAX, Extra, Fault, TraceError
 from steelyard.values import periods
 
 DATA = Path(__file__).parents[2] / "data" / "traces"
@@ -104,6 +104,15 @@ def test_a_table_says_how_many_requests_a_row_is_if_it_has_the_column():
     assert parse(",2026-11-02").meters == {}
 
 
+def test_a_table_says_what_prices_depend_on():
+    parse = parser("csv", "timestamp,service_tier,region,mode,seconds,output_tokens")
+    row = parse("2026-11-02,batch,cn-hangzhou,thinking,61.5,7")
+    assert row.extra == Extra("batch", "cn-hangzhou", "thinking", 61_500_000)
+    unsaid = parse("2026-11-02,,,,,7")
+    assert unsaid.extra == Extra()
+    assert unsaid.content == parser("csv", "timestamp,output_tokens")("2026-11-02,7").content
+
+
 BAD = [
     # format, line, column, what the reason says
     ("azure", "2023-11-16 18:15:46.68,374", 27, "GeneratedTokens is missing"),
@@ -156,6 +165,19 @@ def test_a_bad_row_has_its_column_and_reason(name, line, column, reason):
     assert isinstance(found, Fault)
     assert reason in found.reason
     assert found.column == column
+
+
+@pytest.mark.parametrize(
+    ("line", "column", "reason"),
+    [
+        ("2026-11-02,bulk,1", 12, "service_tier is 'bulk'; expected standard, priority, flex"),
+        ("2026-11-02,batch,1s", 18, "seconds is '1s'"),
+    ],
+)
+def test_a_word_that_prices_depend_on_is_a_known_one(line, column, reason):
+    found = parser("csv", "timestamp,service_tier,seconds")(line)
+    assert isinstance(found, Fault)
+    assert (found.column, found.reason[: len(reason)]) == (column, reason)
 
 
 @pytest.mark.parametrize(

@@ -30,13 +30,21 @@ def placement(**changes) -> Placement:
 
 
 def read(lines, name="azure", **changes) -> list[Any]:
-    header = {"azure": [AZURE], "servegen": [SERVEGEN], "mooncake": []}[name]
+    header = {"azure": [AZURE], "servegen": [SERVEGEN], "mooncake": []}.get(name, [])
     whole = [*header, *lines]
     return list(placing.read(lambda: iter(whole), FORMATS[name], placement(**changes)))
 
 
 def ids(items) -> list[bytes]:
     return [item.call_id for item in items if isinstance(item, UsageRecord)]
+
+
+def test_what_a_row_says_of_its_price_is_in_the_record():
+    header = "timestamp,service_tier,region,mode,seconds"
+    (said, unsaid) = read([header, "2026-11-02,batch,cn,thinking,2", "2026-11-02,,,,"], "csv")
+    assert (said.service_tier, said.region, said.mode) == ("batch", "cn", "thinking")
+    assert said.duration_us == 2_000_000
+    assert (unsaid.service_tier, unsaid.region, unsaid.mode) == ("standard", "", "")
 
 
 def test_a_row_becomes_a_record():

@@ -11,6 +11,7 @@ import msgspec
 from steelyard.metering.traces.rows import (
     LINE_BYTES_MAX,
     BadRow,
+    Extra,
     Fault,
     Format,
     Parse,
@@ -18,7 +19,7 @@ from steelyard.metering.traces.rows import (
     TraceError,
 )
 from steelyard.values.ids import content_id
-from steelyard.values.usage import Source, UsageRecord
+from steelyard.values.usage import STANDARD, Source, UsageRecord
 
 UNSORTED_ROWS_MAX = 2_000_000
 """How many rows of a trace that is not in the order of time are remembered."""
@@ -128,7 +129,7 @@ def _records(
         shape = tuple(meters)
         if shape not in sources:
             sources[shape] = dict.fromkeys(shape, "imported")
-        yield UsageRecord(
+        record = UsageRecord(
             call_id,
             at_us,
             placement.edition,
@@ -143,6 +144,17 @@ def _records(
             origin="imported",
             user=row.user,
         )
+        yield record if row.extra is None else _with(record, row.extra)
+
+
+def _with(record: UsageRecord, extra: Extra) -> UsageRecord:
+    return msgspec.structs.replace(
+        record,
+        service_tier=extra.service_tier or STANDARD,
+        region=extra.region,
+        mode=extra.mode,
+        duration_us=extra.duration_us,
+    )
 
 
 def _odd_row(parse: Parse, line: str) -> Row | Fault:

@@ -24,6 +24,15 @@ class TraceError(ValueError):
     code = "trace_unreadable"
 
 
+class Extra(msgspec.Struct, frozen=True, gc=False):
+    """What few traces say of a call; empty or None where it is not said. Unit: microseconds."""
+
+    service_tier: str = ""
+    region: str = ""
+    mode: str = ""
+    duration_us: int | None = None
+
+
 class Row(msgspec.Struct, frozen=True, gc=False):
     """One call of a trace.
 
@@ -36,6 +45,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     user: str | None
     meters: dict[str, int]
     content: str
+    extra: Extra | None = None
 
 
 class Fault(NamedTuple):

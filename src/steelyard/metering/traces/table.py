@@ -1,7 +1,8 @@
 """Steelyard's own table: comma-separated, with a header that names what each column holds.
 
-Columns, in any order: ``timestamp`` (ISO 8601; without a zone it is UTC's), and if wanted ``model``
-and ``user``, and any meter by its full name. An empty cell of a meter is a count that is unknown;
+Columns, in any order: ``timestamp`` (ISO 8601; without a zone it is UTC's), if wanted ``model``,
+``user``, ``service_tier``, ``region``, ``mode`` and ``seconds`` (how long the call took, up to six
+decimals), and any meter by its full name. An empty cell of a meter is a count that is unknown;
 without a column ``requests`` each row is one.
 """
 
@@ -9,11 +10,12 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from steelyard.metering.traces.instants import instant_us
 from steelyard.metering.traces.rows import (
     WORD_CHARS_MAX,
+    Extra,
     Fault,
     Format,
     Parse,
@@ -22,8 +24,11 @@ from steelyard.metering.traces.rows import (
     shown,
 )
 from steelyard.values.meters import METERS
+from steelyard.values.usage import SERVICE_TIERS
 
-_WORDS = ("timestamp", "model", "user")
+_MORE = ("service_tier", "region", "mode", "seconds")
+_WORDS = ("timestamp", "model", "user", *_MORE)
+_SECONDS = re.compile(r"(\d{1,9})(?:\.(\d{1,6}))?", re.ASCII)
 _COUNT = re.compile(r"\d{0,15}", re.ASCII)
 _WANTED = "a time like 2026-11-02T09:00:00+08:00"
 
@@ -33,6 +38,7 @@ def parser(header: str) -> Parse:
     names = _names(header)
     places = {name: names.index(name) for name in _WORDS if name in names}
     meters = [(place, name) for place, name in enumerate(names) if name in METERS]
+    more = [name for name in _MORE if name in names]
     assumed = {} if "requests" in names else {"requests": 1}
 
     def parse(line: str) -> Row | Fault:
@@ -51,6 +57,10 @@ def parser(header: str) -> Parse:
             if len(text) > WORD_CHARS_MAX:
                 reason = f"{name} has more than {WORD_CHARS_MAX} characters"
                 return Fault(_column(line, places[name]), reason)
+        wrong = _wrong_word(words)
+        if wrong is not None:
+            name, reason = wrong
+            return Fault(_column(line, places[name]), f"{name} is {shown(words[name])}; {reason}")
         weighed: dict[str, int] = {}
         for place, name in meters:
             field = fields[place].strip()
@@ -61,10 +71,36 @@ def parser(header: str) -> Parse:
                 weighed[name] = int(field)
         model, user = words.get("model") or None, words.get("user") or None
         told = [words["timestamp"], model or "", user or ""]
+        told += [f"{name}={words[name]}" for name in more if words[name]]
         told += [f"{name}={weighed[name]}" for name in sorted(weighed)]
-        return Row(at_us, model, user, weighed | assumed, "\n".join(told))
+        content = "\n".join(told)
+        if not more:
+            return Row(at_us, model, user, weighed | assumed, content)
+        extra = Extra(
+            service_tier=words.get("service_tier", ""),
+            region=words.get("region", ""),
+            mode=words.get("mode", ""),
+            duration_us=_duration_us(words.get("seconds", "")),
+        )
+        return Row(at_us, model, user, weighed | assumed, content, extra)
 
     return parse
+
+
+def _wrong_word(words: Mapping[str, str]) -> tuple[str, str] | None:
+    """A column with a word that can't be there, and what is expected."""
+    if words.get("service_tier") and words["service_tier"] not in SERVICE_TIERS:
+        return "service_tier", f"expected {', '.join(SERVICE_TIERS)}"
+    if words.get("seconds") and not _SECONDS.fullmatch(words["seconds"]):
+        return "seconds", "expected a number like 12.5"
+    return None
+
+
+def _duration_us(seconds: str) -> int | None:
+    match = _SECONDS.fullmatch(seconds)
+    if match is None:
+        return None
+    return int(match.group(1)) * 1_000_000 + int((match.group(2) or "").ljust(6, "0"))
 
 
 def _names(header: str) -> Sequence[str]:
