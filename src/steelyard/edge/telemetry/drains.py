@@ -38,10 +38,10 @@ class Drain(Generic[T]):
         else:
             self.dropped += 1
 
-    def close(self) -> None:
-        """Carry off what is left, within CLOSE_S."""
+    def close(self, seconds: float = CLOSE_S) -> None:
+        """Carry off what is left; wait so long for it and no longer."""
         self._stop.set()
-        self._thread.join(CLOSE_S)
+        self._thread.join(seconds)
 
     def _run(self) -> None:
         stopping = False

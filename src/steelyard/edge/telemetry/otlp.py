@@ -29,7 +29,7 @@ from steelyard.dispatch import tracing
 from steelyard.dispatch.calls import Arrival
 from steelyard.dispatch.observing import Ended, Landed, Refused
 from steelyard.dispatch.tracing import Trace
-from steelyard.edge.telemetry.drains import CLOSE_S, Drain
+from steelyard.edge.telemetry.drains import Drain
 from steelyard.edge.telemetry.tallies import per_output_token_us
 from steelyard.edge.telemetry.watching import Unmoved
 from steelyard.values import ids
@@ -38,6 +38,7 @@ from steelyard.values.meters import PROMPT_METERS
 EVERY_S = 1.0
 SPANS_AT_ONCE_MAX = 512
 TIMEOUT_S = 5.0
+CLOSE_S = 1.0
 NAME = "steelyard"
 
 _US = 1_000_000
@@ -129,9 +130,10 @@ class Exporter(Unmoved):
         self._drain.put(seen)
 
     def close(self) -> None:
-        """Send what is left, within a bounded time."""
-        self._drain.close()
+        """Send what is left, within a bounded time: a collector that is away holds nobody up."""
+        self._drain.close(CLOSE_S)
         self._spans.shutdown()
+        self._drain.close(CLOSE_S)
         self._provider.shutdown(timeout_millis=CLOSE_S * 1000)
 
     def _carry(self, items: list[Seen]) -> int:
