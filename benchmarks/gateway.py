@@ -138,7 +138,7 @@ def _digits(value: float | str) -> str:
 
 def _direct(mock: Mock) -> Peer:
     plain, paced = (Way(f"http://127.0.0.1:{port}{peers.PATH}") for port in mock)
-    return Peer(0, plain, paced)
+    return Peer(0, mock.plain, plain, paced)
 
 
 @contextmanager

@@ -33,13 +33,14 @@ LITELLM = "1.106.2"
 
 PORTKEY = "1.15.2"
 PATH = "/v1/chat/completions"
-PACED = "m-paced"
+PACED, ECHO = "m-paced", "m-echo"
 
 
 class Peer(NamedTuple):
     """A running gateway: the way to the mock that answers at once, and to the one that doesn't."""
 
     pid: int
+    port: int
     plain: Way
     paced: Way
 
@@ -57,7 +58,7 @@ def nginx(mock: Mock, folder: Path) -> Generator[Peer]:
     command = [program, "-p", str(folder), "-c", "nginx.conf", "-g", "daemon off;"]
     with started(command) as process:
         wait_listening(process, plain, paced)
-        yield Peer(process.pid, Way(_url(plain)), Way(_url(paced)))
+        yield Peer(process.pid, plain, Way(_url(plain)), Way(_url(paced)))
 
 
 @contextmanager
@@ -77,7 +78,7 @@ def litellm(mock: Mock, folder: Path) -> Generator[Peer]:
     with started(command, env=quiet, cwd=folder) as process:
         wait_listening(process, port)
         way = Way(_url(port), key="sk-master-0001")
-        yield Peer(process.pid, way, way._replace(model=PACED))
+        yield Peer(process.pid, port, way, way._replace(model=PACED))
 
 
 @contextmanager
@@ -105,7 +106,7 @@ def portkey(mock: Mock, folder: Path) -> Generator[Peer]:
             )
             for upstream in mock
         )
-        yield Peer(process.pid, plain, paced)
+        yield Peer(process.pid, port, plain, paced)
 
 
 @contextmanager
@@ -132,7 +133,7 @@ def steelyard(
             raise MissingError(msg)
         port = msgspec.json.decode(line)["port"]
         way = Way(_url(port), key="sk-bench")
-        yield Peer(process.pid, way, way._replace(model=PACED))
+        yield Peer(process.pid, port, way, way._replace(model=PACED))
 
 
 def records(folder: Path) -> Generator[UsageRecord]:
@@ -187,6 +188,20 @@ developer = "Bench"
 licence = "Apache-2.0"
 source = "https://example.org"
 checked = 2026-11-24
+
+[[model]]
+id = "m-echo"
+family = "Mock"
+developer = "Bench"
+licence = "Apache-2.0"
+source = "https://example.org"
+checked = 2026-11-24
+
+[[deployment]]
+id = "echo"
+model = "m-echo"
+kind = "echo"
+provider = "house"
 
 [[deployment]]
 id = "fast"
