@@ -51,6 +51,30 @@ def test_a_sound_studio_is_held_whole(tmp_path):
     assert opened.edition.operator == "house"
 
 
+def test_limits_and_whose_call_goes_first_are_read(tmp_path):
+    limits = """
+    workspace = "research"
+    priority = 3
+
+    [[limit]]
+    id = "silver"
+    of = ["customer", "model"]
+    tokens_per_minute = 100_000
+    burst_s = 5
+
+    [[limit]]
+    id = "gold"
+    of = "key"
+    concurrency = 4
+    """
+    main = MAIN.replace('id = "acme"', 'id = "acme"\nweight = 3') + limits
+    opened = studio.load(write(tmp_path, FILES | {"steelyard.toml": main}), ENV)
+    assert [limit.id for limit in opened.limits] == ["gold", "silver"]
+    assert opened.limits[1].of == ("customer", "model")
+    assert (opened.keys[0].workspace, opened.keys[0].priority) == ("research", 3)
+    assert [(each.id, each.weight) for each in opened.edition.customers] == [("acme", 3)]
+
+
 def test_the_prices_of_the_trade_are_filled_in(tmp_path):
     opened = studio.load(write(tmp_path, FILES), ENV)
     tariff = opened.edition.contracts[0].prices[1].tariff

@@ -215,11 +215,15 @@ class ShareRule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Party(msgspec.Struct, frozen=True, kw_only=True):
-    """A customer or an earner, as documents print it."""
+    """A customer or an earner, as documents print it.
+
+    ``weight`` is a customer's share, beside the others' weights, where calls wait.
+    """
 
     id: str
     name: str
     address: tuple[str, ...] = ()
+    weight: int = 1
 
 
 class Edition(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from steelyard.catalogue.documents import Party
@@ -14,6 +16,7 @@ class _Party(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     id: Identifier
     name: Text | None = None
     address: tuple[Text, ...] = ()
+    weight: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
 
 
 def read(sheet: Sheet, name: str) -> list[Found[Party]]:
@@ -21,6 +24,11 @@ def read(sheet: Sheet, name: str) -> list[Found[Party]]:
     found: list[Found[Party]] = []
     for row in shapes(sheet, name, _Party):
         raw = row.value
-        party = Party(id=raw.id, name=raw.name or raw.id, address=raw.address)
+        if raw.weight is not None and name != "customer":
+            row.fault(("weight",), "customers' calls have a weight; remove it")
+            continue
+        party = Party(
+            id=raw.id, name=raw.name or raw.id, address=raw.address, weight=raw.weight or 1
+        )
         found.append(Found(sheet, row.path, party))
     return found

@@ -43,6 +43,7 @@ _EXAMPLES = {
     "vendor": 'vendor = "Alibaba Cloud"',
     "component": 'component = "compute"',
     "earner": 'earner = "our-gpus"',
+    "of": 'of = "key"',
     "operator": 'operator = "house"',
     "name": 'name = "A readable name"',
     "kind": 'kind = "openai"',
