@@ -134,8 +134,18 @@ def test_events_are_handed_on_as_soon_as_they_are_whole():
     assert weigher.feed(b"\n: ping\n\nda") == b'data: {"choices":[]}\n\n: ping\n\n'
     assert weigher.feed(b"ta: [DONE]\n") == b""
     assert not weigher.reading().done
-    assert weigher.finish() == b"data: [DONE]\n"
+    assert weigher.finish() == b"data: [DONE]\n\n"
     assert weigher.reading().done
+
+
+@pytest.mark.parametrize(
+    "left", [b'data: {"choices', b"data: [DO", b": still here", b"data:", b"\n"]
+)
+def test_half_an_event_is_not_handed_on(left):
+    weigher = StreamWeigher(include_usage=True)
+    weigher.feed(b'data: {"choices":[]}\n\n' + left)
+    assert weigher.finish() == b""
+    assert not weigher.reading().done
 
 
 TEXTS = [

@@ -154,12 +154,17 @@ class StreamWeigher:
         return b"".join(passed)
 
     def finish(self) -> bytes:
-        """The upstream ended: take what it left behind without an end."""
+        """The upstream ended: take a last event without an end, should it be whole.
+
+        Half of one would run into whatever the caller is told next.
+        """
         self._digest()
         self._before = self._mark()
-        event = bytes(self._buffer)
+        event = bytes(self._buffer).rstrip(b"\r\n")
         self._buffer.clear()
-        return event if self._skipping or not event else self._event(event)
+        if self._skipping:
+            return event + b"\n\n"
+        return self._event(event + b"\n\n") if _is_whole(_payload(event)) else b""
 
     def hang_up(self, *, lost_last: bool) -> None:
         """The caller is gone; what comes from now on is produced, and not delivered.
@@ -279,6 +284,16 @@ class _Mark(msgspec.Struct, frozen=True):
     reasoning: int
     more_bytes: int
     chunks: int
+
+
+def _is_whole(payload: bytes) -> bool:
+    if payload == b"[DONE]":
+        return True
+    try:
+        msgspec.json.decode(payload, type=Raw)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
 
 
 class _Named(msgspec.Struct):
