@@ -6,6 +6,8 @@ from collections.abc import Generator
 
 import pytest
 
+from tests.edge import faulty
+from tests.edge.faulty import Stage
 from tests.fixtures.engine import engine
 from tests.fixtures.gateway import Deployed, Gateway, running
 
@@ -22,3 +24,10 @@ def gateway(tmp_path_factory) -> Generator[Gateway]:
     deployed = [Deployed("echo-2"), Deployed("private-1")]
     with running(folder, deployed, settings) as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory) -> Generator[Stage]:
+    """Mark the module that asks for it with ``pytest.mark.xdist_group("faults")``."""
+    with faulty.stage(tmp_path_factory.mktemp("faults")) as opened:
+        yield opened
