@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,14 +17,17 @@ from steelyard.values.clock import Clock
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
+    from steelyard.catalogue.documents import Deployment
     from steelyard.clerk.run import Clerk, Outcome
     from steelyard.dispatch.snapshot import Snapshot
     from steelyard.governance.keys import Key
     from steelyard.ledger.chain import Batch
     from steelyard.metering.journal import JournalWriter
+    from steelyard.settings import GatewaySettings
     from steelyard.store.books import Books
     from steelyard.store.closings import Closings
     from steelyard.store.keys import Keys
+    from steelyard.upstream.transport import Limits, Transport
 
 DATABASE_VARIABLE = "STEELYARD_DATABASE"
 """The environment variable with the URL of a PostgreSQL database, should the books be in one."""
@@ -134,6 +138,55 @@ def open_import(opened: Studio, clock: Clock) -> JournalWriter:
 def clerk_lock(opened: Studio) -> Path:
     """The file that the one clerk of a studio has locked."""
     return opened.root / "run" / "clerk.lock"
+
+
+def open_transports(opened: Studio, clock: Clock) -> dict[str, Transport]:
+    """The way to each deployment's upstream, by the deployment's id."""
+    return {each.id: _transport(opened, each, clock) for each in opened.edition.deployments}
+
+
+def _transport(opened: Studio, deployment: Deployment, clock: Clock) -> Transport:
+    from steelyard.upstream.connect import connect
+    from steelyard.upstream.echo import EchoTransport
+    from steelyard.upstream.engine import KEY_VARIABLE
+    from steelyard.upstream.keyed import Keyed
+    from steelyard.upstream.keyring import Credential, Keyring
+
+    def told(sentence: str) -> None:
+        sys.stderr.write(f"steelyard: upstream {deployment.id}: {sentence}\n")
+
+    limits = _limits(opened.settings.gateway, deployment)
+    keys: list[Credential] = []
+    if deployment.kind == "echo":
+        return EchoTransport(clock)
+    if deployment.kind == "engine":
+        inner = connect("http://engine/v1", limits, socket=engine_socket(opened, deployment.id))
+        if os.environ.get(KEY_VARIABLE):
+            keys.append(Credential(KEY_VARIABLE, os.environ[KEY_VARIABLE]))
+    else:
+        assert deployment.url is not None
+        inner = connect(
+            deployment.url,
+            limits,
+            ca_file=opened.root / deployment.ca_file if deployment.ca_file else None,
+            proxy=deployment.proxy,
+            http2=deployment.http2,
+        )
+        keys += [Credential(name, os.environ[name]) for name in deployment.keys_env]
+    return Keyed(inner, Keyring(keys), clock, told) if keys else inner
+
+
+def _limits(gateway: GatewaySettings, deployment: Deployment) -> Limits:
+    from steelyard.upstream.transport import Limits
+
+    return Limits(
+        connect_s=deployment.connect_s or gateway.connect_s,
+        first_byte_s=deployment.first_byte_s or gateway.first_byte_s,
+        between_s=deployment.between_s or gateway.between_s,
+        answer_bytes_max=gateway.answer_bytes_max,
+        # A call may have more than one attempt under way, and an idle connection is one too.
+        connections_max=2 * gateway.concurrency_max,
+    )
 
 
 def book_journal(

@@ -74,8 +74,17 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     ] = 5
     first_byte_s: Annotated[
         int,
-        Meta(ge=1, le=3600, description="How long an upstream may take until its first byte."),
+        Meta(
+            ge=1,
+            le=3600,
+            description="How long an upstream may take from the request until the first byte of "
+            "its answer's body: its first token.",
+        ),
     ] = 120
+    between_s: Annotated[
+        int,
+        Meta(ge=1, le=3600, description="How long an upstream may be silent between two bytes."),
+    ] = 60
     total_s: Annotated[
         int, Meta(ge=1, le=86_400, description="How long a call may take as a whole.")
     ] = 600

@@ -267,7 +267,8 @@ def _keys(draft: Draft, env: Mapping[str, str] | None) -> tuple[Key, ...]:
             found.append(Found(row.sheet, row.path, key))
     checks.unique(found)
     for deployment in draft.deployments:
-        _secret(deployment, "key_env", deployment.value.key_env, env)
+        for name in deployment.value.keys_env:
+            _secret(deployment, "key_env", name, env)
     return tuple(each.value for each in found)
 
 

@@ -35,10 +35,6 @@ from steelyard.edge.telemetry.opening import Telemetry
 from steelyard.metering.journal import JournalWriter
 from steelyard.settings import GatewaySettings
 from steelyard.studio import Studio, StudioFaults
-from steelyard.upstream import transport
-from steelyard.upstream.echo import EchoTransport
-from steelyard.upstream.engine import KEY_VARIABLE
-from steelyard.upstream.transport import HttpTransport, Transport
 
 DRAIN_S = 20.0
 """How long calls in flight may take once the worker was told to end."""
@@ -107,7 +103,7 @@ async def run(opened: Studio, port: int | None, number: int) -> int:
         contextlib.closing(writer),
         contextlib.closing(_telemetry(opened, writer, number)) as telemetry,
     ):
-        transports = {each.id: _transport(opened, each) for each in opened.edition.deployments}
+        transports = app.open_transports(opened, clock)
         desk = Desk(
             snapshots.take(),
             transports,
@@ -223,23 +219,6 @@ def _cache(opened: Studio) -> Cache:
         for each in opened.settings.cache
     ]
     return Cache(rules)
-
-
-def _transport(opened: Studio, deployment: Deployment) -> Transport:
-    settings = opened.settings.gateway
-    limits = transport.Limits(
-        connect_s=settings.connect_s,
-        first_byte_s=settings.first_byte_s,
-        answer_bytes_max=settings.answer_bytes_max,
-    )
-    if deployment.kind == "echo":
-        return EchoTransport(app.SystemClock())
-    if deployment.kind == "engine":
-        path = app.engine_socket(opened, deployment.id)
-        return HttpTransport("http://engine/v1", os.environ.get(KEY_VARIABLE), limits, path)
-    assert deployment.url is not None
-    key = os.environ[deployment.key_env] if deployment.key_env else None
-    return HttpTransport(deployment.url, key, limits)
 
 
 @contextlib.contextmanager

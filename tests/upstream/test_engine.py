@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-import aiohttp
+import httpx2
 import msgspec
 import pytest
 import pytest_asyncio
@@ -45,16 +45,21 @@ CHAT = {
 Post = Callable[..., Any]
 
 
+def http(engine: Engine) -> httpx2.AsyncClient:
+    """A client that uses no connection twice, which the engine closes without saying so."""
+    limits = httpx2.Limits(max_keepalive_connections=0)
+    way = httpx2.AsyncHTTPTransport(uds=str(engine.socket), limits=limits)
+    return httpx2.AsyncClient(transport=way, base_url="http://engine", timeout=PATIENCE_S)
+
+
 @pytest_asyncio.fixture
 async def post(engine: Engine) -> AsyncIterator[Post]:
     """POST to the engine: status and text."""
-    connector = aiohttp.UnixConnector(str(engine.socket), force_close=True)
-    async with aiohttp.ClientSession(connector=connector) as session:
+    async with http(engine) as client:
 
         async def send(path: str, body: dict[str, Any], key: str = KEY) -> tuple[int, str]:
-            headers = {"authorization": f"Bearer {key}"}
-            async with session.post(f"http://engine{path}", json=body, headers=headers) as answer:
-                return answer.status, await answer.text()
+            answer = await client.post(path, json=body, headers={"authorization": f"Bearer {key}"})
+            return answer.status_code, answer.text
 
         yield send
 
@@ -184,17 +189,17 @@ async def test_an_answer_stops_where_its_context_ends(post):
 
 
 async def test_hanging_up_frees_the_slot(engine):
-    connector = aiohttp.UnixConnector(str(engine.socket), force_close=True)
     headers = {"authorization": f"Bearer {KEY}"}
-    async with aiohttp.ClientSession("http://engine", connector=connector, headers=headers) as http:
+    async with http(engine) as client:
 
         async def working() -> bool:
-            async with http.get("/metrics") as answer:
-                return "\nllamacpp:requests_processing 0\n" not in await answer.text()
+            answer = await client.get("/metrics", headers=headers)
+            return "\nllamacpp:requests_processing 0\n" not in answer.text
 
         body = CHAT | {"stream": True, "max_tokens": 400, "ignore_eos": True}
-        async with http.post("/v1/chat/completions", json=body) as answer:
-            await answer.content.readline()
+        path = "/v1/chat/completions"
+        async with client.stream("POST", path, json=body, headers=headers) as answer:
+            await anext(answer.aiter_lines())
             assert await working()
         async with asyncio.timeout(5):
             while await working():  # noqa: ASYNC110  it is another process that changes

@@ -42,8 +42,8 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     url: str | None = None
     """The base URL up to and including ``/v1``."""
-    key_env: str | None = None
-    """The environment variable that holds the upstream's key."""
+    keys_env: tuple[str, ...] = ()
+    """The environment variables that hold the upstream's keys, used in turn."""
     upstream_model: str | None = None
     """What the upstream calls the model; None: as we do."""
     weight: int = 1
@@ -54,6 +54,15 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     """Where it computes, for keys that may call only some regions."""
     draining: bool = False
     """It gets no new calls."""
+    proxy: str | None = None
+    """The URL of the HTTP proxy on the way to it."""
+    ca_file: str | None = None
+    """A file in the studio with authorities that it is trusted by, beside the system's."""
+    http2: bool = False
+    connect_s: int | None = None
+    first_byte_s: int | None = None
+    between_s: int | None = None
+    """What bounds it instead of the gateway's own settings. Unit: seconds."""
 
 
 class Rates(msgspec.Struct, frozen=True):

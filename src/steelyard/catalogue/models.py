@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from typing import Annotated, Literal
 
@@ -14,6 +15,10 @@ from steelyard.catalogue.sheets import Found, Sheet
 
 Modality = Literal["text", "image", "audio", "video", "file", "embedding"]
 _Tokens = Annotated[int, msgspec.Meta(ge=1)]
+_Seconds = Annotated[int, msgspec.Meta(ge=1, le=3600)]
+
+_URL = re.compile(r"https?://[A-Za-z0-9\[][!-~]*", re.ASCII)
+_AUTHORITY = re.compile(r"https?://[^/?#]*@")
 
 
 class _Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,11 +49,18 @@ class _Deployment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     provider: Identifier
     url: Text | None = None
     key_env: Text | None = None
+    keys_env: tuple[Text, ...] = ()
     upstream_model: Text | None = None
     weight: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 1
     capacity: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
     region: Identifier | None = None
     draining: bool = False
+    proxy: Text | None = None
+    ca_file: Text | None = None
+    http2: bool = False
+    connect_s: _Seconds | None = None
+    first_byte_s: _Seconds | None = None
+    between_s: _Seconds | None = None
 
 
 def read_family(sheet: Sheet) -> list[Found[Model]]:
@@ -102,16 +114,7 @@ def read_deployments(sheet: Sheet) -> list[Found[Deployment]]:
     found: list[Found[Deployment]] = []
     for row in shapes(sheet, "deployment", _Deployment):
         raw = row.value
-        if raw.kind == "openai" and raw.url is None:
-            row.fault((), 'where is this upstream? Write url = "https://.../v1"')
-            continue
-        if raw.kind != "openai" and raw.url is not None:
-            row.fault(
-                ("url",), f'kind = "{raw.kind}" has no url; remove it, or write kind = "openai"'
-            )
-            continue
-        if raw.url is not None and not raw.url.startswith(("http://", "https://")):
-            row.fault(("url",), f'"{raw.url}" is no URL; write it like "https://.../v1"')
+        if not _reachable(row, raw):
             continue
         deployment = Deployment(
             id=raw.id,
@@ -119,12 +122,52 @@ def read_deployments(sheet: Sheet) -> list[Found[Deployment]]:
             kind=raw.kind,
             provider=raw.provider,
             url=raw.url,
-            key_env=raw.key_env,
+            keys_env=raw.keys_env if raw.key_env is None else (raw.key_env,),
             upstream_model=raw.upstream_model,
             weight=raw.weight,
             capacity=raw.capacity,
             region=raw.region,
             draining=raw.draining,
+            proxy=raw.proxy,
+            ca_file=raw.ca_file,
+            http2=raw.http2,
+            connect_s=raw.connect_s,
+            first_byte_s=raw.first_byte_s,
+            between_s=raw.between_s,
         )
         found.append(Found(sheet, row.path, deployment))
     return found
+
+
+def _reachable(row: Found[_Deployment], raw: _Deployment) -> bool:
+    """Whether it is said well how to reach a deployment; each fault is noted."""
+    if raw.kind == "openai" and raw.url is None:
+        row.fault((), 'where is this upstream? Write url = "https://.../v1"')
+        return False
+    if raw.kind != "openai":
+        given = [name for name in _OF_UPSTREAMS if getattr(raw, name)]
+        for name in given:
+            row.fault(
+                (name,), f'kind = "{raw.kind}" has no {name}; remove it, or write kind = "openai"'
+            )
+        return not given
+    for name, url in (("url", raw.url), ("proxy", raw.proxy)):
+        if url is None:
+            continue
+        if not _URL.fullmatch(url):
+            like = "https://.../v1" if name == "url" else "http://...:3128"
+            row.fault((name,), f'"{url}" is no URL; write it like "{like}"')
+            return False
+        if _AUTHORITY.match(url):
+            row.fault((name,), "a password is no part of a file; let the proxy know us by address")
+            return False
+    if raw.http2 and not (raw.url or "").startswith("https:"):
+        row.fault(("http2",), "HTTP/2 is agreed upon over TLS; the url begins with https://, then")
+        return False
+    if raw.key_env is not None and raw.keys_env:
+        row.fault(("keys_env",), "there is key_env as well; keep one of the two")
+        return False
+    return True
+
+
+_OF_UPSTREAMS = ("url", "key_env", "keys_env", "proxy", "ca_file", "http2")

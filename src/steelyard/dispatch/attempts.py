@@ -75,7 +75,8 @@ class Flight:
             async with self._time:
                 return await self._ask_upstream()
         except UpstreamError as exc:
-            return self._fail(refusals.upstream_failed(exc.kind), paid=exc.kind in _PAID)
+            refusal = refusals.upstream_failed(exc.kind, exc.retry_after_s)
+            return self._fail(refusal, paid=exc.kind in _PAID)
         except CallerGoneError:
             return self._cut_off("cancelled")
         except TimeoutError:

@@ -14,6 +14,7 @@ RETRY_AFTER_S = 1
 """When a caller that found no place may try again."""
 
 _HTTP_ERRORS = range(400, 600)
+_UNAVAILABLE = 503
 _RETRY_DIGITS_MAX = 5
 
 
@@ -96,6 +97,7 @@ UPSTREAM_MESSAGES = {
     Kind.BROKEN: "The model's upstream broke off before its answer was whole.",
     Kind.INVALID: "The model's upstream gave an answer that is empty or not understood.",
     Kind.TOO_LARGE: "The model's upstream gave an answer that is too large.",
+    Kind.RESTING: "The model's upstream does not let the studio call it now.",
 }
 
 
@@ -141,9 +143,14 @@ def not_understood() -> Refusal:
     return upstream_failed(Kind.INVALID)
 
 
-def upstream_failed(kind: Kind) -> Refusal:
+def upstream_failed(kind: Kind, retry_after_s: int | None = None) -> Refusal:
     """An upstream that failed us."""
-    return Refusal(code=Code(kind.value), message=UPSTREAM_MESSAGES[kind])
+    return Refusal(
+        code=Code(kind.value),
+        message=UPSTREAM_MESSAGES[kind],
+        retry_after_s=retry_after_s,
+        status=_UNAVAILABLE if kind is Kind.RESTING else None,
+    )
 
 
 def upstream_refused(status: int, fault: Fault, retry_after: str = "") -> Refusal:

@@ -90,6 +90,7 @@ def fault(body: bytes) -> Fault:
 
 def _with_usage(options: Raw | None) -> Raw:
     given = {} if options is None or bytes(options) == b"null" else _OPTIONS.decode(options)
+    given.pop("include_cost", None)  # ours to answer
     return Raw(msgspec.json.encode({**given, "include_usage": _TRUE}))
 
 
