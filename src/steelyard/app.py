@@ -253,4 +253,6 @@ class Snapshots:
 
         self._issued = issued
         known = (*self._opened.keys, *issued)
-        return snapshot.take(self._number, self._opened.edition, known, self._opened.limits)
+        return snapshot.take(
+            self._number, self._opened.edition, known, self._opened.limits, self._opened.routes
+        )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from steelyard.catalogue.documents import Deployment, Model, PriceRule
+from steelyard.catalogue.documents import Deployment, Edition, Model, PriceRule
+from steelyard.catalogue.routes import Route
 from steelyard.dispatch.snapshot import Snapshot, take
 from steelyard.governance import keys
 from steelyard.governance.keys import Key
@@ -37,5 +38,9 @@ STUDIO = msgspec.structs.replace(
 )
 
 
-def snapshot() -> Snapshot:
-    return take(7, STUDIO, (KEY,))
+ALONE = Route(model="m", deployments=(DEPLOYMENT,))
+"""One deployment, which is asked once."""
+
+
+def snapshot(*routes: Route, studio: Edition = STUDIO, key: Key = KEY) -> Snapshot:
+    return take(7, studio, (key,), routes=routes or (ALONE,))

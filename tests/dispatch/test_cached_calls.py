@@ -95,6 +95,7 @@ async def test_an_answer_of_a_deployment_that_is_not_open_any_more_is_not_given(
             name: tuple(each for each in places if each.deployment.id != DEPLOYMENT)
             for name, places in desk.snapshot.places.items()
         },
+        routes={},
     )
     desk.transports = {"second": world}
     assert await serve(desk, world) == Answer(WHOLE)

@@ -39,6 +39,7 @@ class World:
         self.records: list[UsageRecord] = []
         self.announcements: list[Announcement] = []
         self.got = b""
+        self.noted: dict[str, str] = {}
         self.parts = list(parts)
         self.streamed = streamed
         self.secret: str | None = SECRET
@@ -131,6 +132,9 @@ class World:
 
     def tell(self, standing: Standing) -> None:
         self.standing = standing
+
+    def note(self, headers: Headers) -> None:
+        self.noted |= dict(headers)
 
     def begin(self, headers: Headers = ()) -> None:
         self.headers = headers

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 from typing import Literal
 
-from steelyard.dispatch import refusals, tracing
+import msgspec
+
+from steelyard.dispatch import costs, refusals, tracing
 from steelyard.dispatch.cache import Copy
 from steelyard.dispatch.calls import Caller, CallerGoneError
 from steelyard.dispatch.desk import Desk
@@ -32,25 +34,60 @@ ERROR_BYTES_MAX = 64 << 10
 _EVENT_BEGINNINGS = (b"data:", b":", b"event:", b"id:", b"retry:")
 
 
+class Race:
+    """Attempts of one call at once: the first that has something for the caller wins."""
+
+    def __init__(self) -> None:
+        self.flights: list[Flight] = []
+        self.winner: Flight | None = None
+
+    def claim(self, flight: Flight) -> bool:
+        """Whether this one answers the caller; if so, the others are cut off."""
+        if self.winner is None:
+            self.winner = flight
+            for other in self.flights:
+                if other is not flight:
+                    other.lose()
+        return self.winner is flight
+
+
+class Course(msgspec.Struct):
+    """How a call has gone so far. ``waited_us`` is how long others than we took. Unit: µs."""
+
+    attempts: int = 0
+    waited_us: int = 0
+
+
 class Flight:
     """An attempt under way, and what of it has reached the caller."""
 
     def __init__(
-        self, desk: Desk, caller: Caller, attempt: Attempt, copy: Copy | None = None
+        self,
+        desk: Desk,
+        caller: Caller,
+        attempt: Attempt,
+        course: Course,
+        copy: Copy | None = None,
+        race: Race | None = None,
     ) -> None:
         self._desk = desk
         self._caller = caller
         self._attempt = attempt
-        self._copy = copy
+        self.copy = copy
+        self._race = race
+        self._course = course
+        self._waited_before_us = course.waited_us
+        self._waited_us = 0
         self._weigher = StreamWeigher(include_usage=attempt.ask.include_usage)
-        self._time = asyncio.timeout(desk.limits.total_s)
-        self._cut_as: Literal["cancelled", "interrupted"] | None = None
+        self._cut_as: Literal["cancelled", "interrupted", "lost"] | None = None
         self._gone = False
         self._begun = False
         self._sent_bytes = 0
         self._held = b""
         self._first_token_us: int | None = None
         self._opened_us = desk.clock.monotonic_us()
+        left_us = int(desk.limits.total_s * 1e6) + attempt.arrival.started_us - self._opened_us
+        self._time = asyncio.timeout(left_us / 1e6)
         self._told_ms: int | None = None
 
     async def fly(self) -> End:
@@ -67,6 +104,10 @@ class Flight:
             now_us = self._desk.clock.monotonic_us()
             observer.landed(Landed(self._attempt, outcome, error, self._opened_us, now_us))
         return end
+
+    def lose(self) -> None:
+        """Another attempt answers the caller."""
+        self._cut("lost")
 
     async def _fly(self) -> End:
         self._desk.cuts.add(self._interrupt)
@@ -89,18 +130,23 @@ class Flight:
 
     async def _ask_upstream(self) -> End:
         ask, deployment = self._attempt.ask, self._attempt.deployment
-        model = deployment.upstream_model or ask.model
+        model = deployment.upstream_model or deployment.model
         body = openai.encode(ask.fields, model, streamed=ask.streamed)
         transport = self._desk.transports[deployment.id]
         arrival = self._attempt.arrival
-        headers = tracing.departing(arrival.trace, arrival.call_id, 1)
+        headers = tracing.departing(arrival.trace, arrival.call_id, self._attempt.number)
+        clock = self._desk.clock
+        asked_us = clock.monotonic_us()
         reply = await transport.open(Request(openai.PATHS[ask.kind], body, headers))
+        self._waited_us = clock.monotonic_us() - asked_us
         try:
             if reply.status != HTTP_OK:
                 return self._fail(await _refused(reply), paid=False)
             if ask.streamed:
                 return await self._relay(reply)
-            return self._answer(await read_whole(reply))
+            body = await read_whole(reply)
+            self._waited_us = clock.monotonic_us() - asked_us
+            return self._answer(body)
         finally:
             reply.close()
 
@@ -112,7 +158,23 @@ class Flight:
             return self._fail(refusals.upstream_refused(HTTP_OK, openai.fault(body)), paid=False)
         if not reading.finished:
             return self._fail(refusals.not_understood(), paid=False)
+        if self._race is not None and not self._race.claim(self):
+            return self._cut_off("lost")
+        self._note_course()
         return self._end("completed", reading, body=body)
+
+    def _note_course(self) -> None:
+        """Say in the answer's head how the call was made. Unit: ms, with three digits."""
+        began_us = self._attempt.arrival.started_us
+        waited_us = self._waited_before_us + self._waited_us
+        own_us = max(0, self._desk.clock.monotonic_us() - began_us - waited_us)
+        self._caller.note(
+            (
+                ("x-steelyard-deployment", self._attempt.deployment.id),
+                ("x-steelyard-attempts", str(self._course.attempts)),
+                ("x-steelyard-overhead-ms", f"{own_us // 1000}.{own_us % 1000:03d}"),
+            )
+        )
 
     async def _relay(self, reply: Reply) -> End:
         """Hand a stream on as it comes, but for its last event, which waits for the record."""
@@ -121,24 +183,18 @@ class Flight:
         weigher = self._weigher
         more = True
         while more:
-            data = await reply.read()
+            data = await (reply.read() if self._begun else self._first_read(reply))
             more = bool(data)
             self._note_compute(data)
-            if self._copy is not None:
-                self._copy.take(data)
+            if self.copy is not None:
+                self.copy.take(data)
             out = self._held + (weigher.feed(data) if more else weigher.finish())
             self._held = b""
             if not out or self._gone:
                 continue
-            if not self._begun:
-                if not out.startswith(_EVENT_BEGINNINGS):
-                    return self._fail(refusals.not_understood(), paid=False)
-                error = None if weigher.chunks else weigher.reading().error
-                if error is not None:
-                    told = openai.fault(error)
-                    return self._fail(refusals.upstream_refused(HTTP_OK, told), paid=False)
-            if _may_be_last(out):
-                last = out.rfind(b"data:")
+            if not self._begun and (end := self._no_stream(out)) is not None:
+                return end
+            if (last := self._last(out)) is not None:
                 out, self._held = out[:last], out[last:]
             if out:
                 await self._send(out)
@@ -146,6 +202,30 @@ class Flight:
                 await _see_end(reply)
                 break
         return self._end_stream()
+
+    def _last(self, out: bytes) -> int | None:
+        """Where the events begin that wait for the record; None when all can go."""
+        if self._attempt.ask.include_cost and (found := costs.held_from(out)) is not None:
+            return found
+        return out.rfind(b"data:") if _may_be_last(out) else None
+
+    async def _first_read(self, reply: Reply) -> bytes:
+        asked_us = self._desk.clock.monotonic_us()
+        data = await reply.read()
+        self._waited_us += self._desk.clock.monotonic_us() - asked_us
+        return data
+
+    def _no_stream(self, out: bytes) -> End | None:
+        """Why the caller does not get what came first; None when it does."""
+        if not out.startswith(_EVENT_BEGINNINGS):
+            return self._fail(refusals.not_understood(), paid=False)
+        error = None if self._weigher.chunks else self._weigher.reading().error
+        if error is not None:
+            told = openai.fault(error)
+            return self._fail(refusals.upstream_refused(HTTP_OK, told), paid=False)
+        if self._race is not None and not self._race.claim(self):
+            return self._cut_off("lost")
+        return None
 
     def _end_stream(self) -> End:
         reading = self._weigher.reading()
@@ -156,6 +236,8 @@ class Flight:
             return self._end("cancelled", reading)
         if reading.finished:
             body = self._held if reading.done else self._held + DONE
+            if self._attempt.ask.include_cost:
+                body = costs.with_place(body)
             return self._end("completed", reading, body=body)
         if self._begun:
             return self._fail(refusals.upstream_failed(Kind.BROKEN), paid=True)
@@ -165,6 +247,7 @@ class Flight:
         """Hand on a part. Raises: CallerGoneError, when the policy is to cancel."""
         if not self._begun:
             self._begun = True
+            self._note_course()
             arrived_us = self._attempt.arrival.started_us
             self._first_token_us = self._desk.clock.monotonic_us() - arrived_us
             if self._desk.observer is not None:
@@ -193,14 +276,15 @@ class Flight:
         """The worker stops, and can't wait any longer."""
         self._cut("interrupted")
 
-    def _cut(self, outcome: Literal["cancelled", "interrupted"]) -> None:
+    def _cut(self, outcome: Literal["cancelled", "interrupted", "lost"]) -> None:
         if self._cut_as is None and not self._time.expired():
             self._cut_as = outcome
             self._time.reschedule(0)
 
-    def _cut_off(self, outcome: Literal["cancelled", "interrupted"]) -> End:
-        refusal = refusals.interrupted() if outcome == "interrupted" else None
-        return self._end(outcome, self._weigher.reading(), refusal)
+    def _cut_off(self, how: Literal["cancelled", "interrupted", "lost"]) -> End:
+        refusal = refusals.interrupted() if how == "interrupted" else None
+        outcome: Outcome = "cancelled" if how == "lost" else how
+        return self._end(outcome, self._weigher.reading(), refusal, lost=how == "lost")
 
     def _fail(self, refusal: Refusal, *, paid: bool) -> End:
         """End without the whole answer; ``paid``: the upstream is likely to charge for it."""
@@ -216,10 +300,13 @@ class Flight:
         body: bytes = b"",
         error: Code | None = None,
         paid: bool = True,
+        lost: bool = False,
     ) -> End:
         """What is charged is what was delivered; nothing for what we broke ourselves."""
         weighed = weigh(reading, self._attempt.ask.fields)
-        charged = outcome == "completed" or (reading.chunks > 0 and outcome != "interrupted")
+        charged = outcome == "completed" or (
+            reading.chunks > 0 and outcome != "interrupted" and not lost
+        )
         made = weighed.produced or weighed.meters
         produced = weighed.produced if charged else made if paid else {}
         wall_us = self._desk.clock.monotonic_us() - self._opened_us
@@ -234,6 +321,8 @@ class Flight:
             body=body,
             sent_bytes=self._sent_bytes,
             first_token_us=self._first_token_us,
+            taken_us=wall_us,
+            waited_us=self._waited_us,
             compute_ms=-(-wall_us // 1000) if self._told_ms is None else self._told_ms,
             compute_source="measured" if self._told_ms is None else "upstream",
             upstream_id=reading.upstream_id,

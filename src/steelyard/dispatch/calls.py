@@ -20,7 +20,8 @@ Headers = Sequence[tuple[str, str]]
 class Arrival(msgspec.Struct, frozen=True):
     """A request's beginning. Unit: ``at_us`` µs since 1970 UTC; ``started_us`` monotonic µs.
 
-    ``cache`` is what the caller wishes of the response cache.
+    ``cache`` is what the caller wishes of the response cache, ``deployments`` which it wants to be
+    asked, ``session`` which calls belong together.
     """
 
     call_id: bytes
@@ -29,6 +30,8 @@ class Arrival(msgspec.Struct, frozen=True):
     secret: str | None
     trace: Trace | None = None
     cache: str = ""
+    deployments: str | None = None
+    session: str | None = None
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +43,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     ingress_bytes: int
     streamed: bool = False
     include_usage: bool = False
+    include_cost: bool = False
     output_tokens_max: int | None = None
     choices: int = 1
     user: str | None = None
@@ -70,6 +74,10 @@ class Caller(Protocol):
 
     def tell(self, standing: Standing) -> None:
         """Tell what is left of the call's limits, with whatever is answered."""
+        ...
+
+    def note(self, headers: Headers) -> None:
+        """Have these headers sent with whatever is answered."""
         ...
 
     def begin(self, headers: Headers = ()) -> None:

@@ -10,20 +10,27 @@ import msgspec
 
 from steelyard.dispatch.allowances import Allowances, LocalAllowances
 from steelyard.dispatch.cache import Cache
+from steelyard.dispatch.calls import Caller
 from steelyard.dispatch.observing import Observer
+from steelyard.dispatch.places import Places, Ticket
+from steelyard.dispatch.router import Router
 from steelyard.dispatch.snapshot import Snapshot
 from steelyard.dispatch.windows import Now
+from steelyard.governance.keys import Key
 from steelyard.upstream.transport import Transport
 from steelyard.values.clock import Clock
 from steelyard.values.usage import Announcement, UsageRecord
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds and policy of calls. Unit: seconds, calls."""
+    """Bounds and policy of calls. Unit: seconds, calls; ``queue_*`` of those that wait."""
 
     total_s: float = 600
     concurrency_max: int = 1024
+    queue_calls_max: int = 0
+    queue_s: float = 10
     on_hangup: Literal["cancel", "drain"] = "cancel"
+    retry_percent: int = 20
 
 
 class Journal(Protocol):
@@ -45,7 +52,8 @@ class Journal(Protocol):
 class Desk:
     """What a worker serves with. ``transports`` is by deployment.
 
-    ``cuts`` ends each attempt under way; ``failed`` is set when the journal takes nothing more.
+    ``cuts`` ends each attempt under way; ``shadows`` are the copies of calls; ``failed`` is set
+    when the journal takes nothing more.
     """
 
     def __init__(
@@ -68,31 +76,55 @@ class Desk:
         self.observer = observer
         self.cache = Cache() if cache is None else cache
         self.allowances: Allowances = LocalAllowances()
-        self.in_flight = 0
+        self.router = Router(limits.retry_percent)
+        self.places = Places(limits.queue_calls_max, limits.queue_s)
+        self._size = {WORKER: limits.concurrency_max}
         self.draining = False
         self.failed = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self.cuts: set[Callable[[], None]] = set()
+        self.shadows: set[asyncio.Task[None]] = set()
 
     def now(self) -> Now:
         """The moment, on both clocks."""
         return Now(self.clock.wall_us(), self.clock.monotonic_us())
 
+    @property
+    def in_flight(self) -> int:
+        """How many calls are being served."""
+        return self.places.taken(WORKER)
+
+    def ticket(self, key: Key) -> Ticket:
+        """As whose a call waits."""
+        weight = self.snapshot.weights.get(key.customer, 1)
+        return Ticket(key.customer, weight, key.priority)
+
+    async def admit(self, key: Key, caller: Caller) -> bool:
+        """Take in a call, now or when there is a place. Raises: CallerGoneError."""
+        if self.draining:
+            return False
+        ticket = self.ticket(key)
+        if await self.places.enter(WORKER, self._size, ticket, caller.gone) is None:
+            return False
+        self._idle.clear()
+        return True
+
     def enter(self) -> None:
-        """One call more."""
-        self.in_flight += 1
+        """One call more, whatever there is room for."""
+        self.places.take(WORKER)
         self._idle.clear()
 
     def leave(self) -> None:
         """One call less."""
-        self.in_flight -= 1
+        self.places.leave(WORKER, WORKER)
         if self.in_flight == 0:
             self._idle.set()
 
     async def drain(self, seconds: float) -> bool:
         """Take no new calls, and wait for those in flight; False when some were cut off."""
         self.draining = True
+        self.places.close()
         if await self._empty(seconds):
             return True
         for cut in tuple(self.cuts):
@@ -108,6 +140,9 @@ class Desk:
             return False
         return True
 
+
+WORKER = "worker"
+"""The place that every call takes."""
 
 _CUT_S = 2.0
 """How long calls that were cut off may take to be recorded."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from steelyard.catalogue.documents import Deployment
 from steelyard.dispatch.calls import Arrival, Ask
 from steelyard.dispatch.refusals import Refusal
 from steelyard.governance.keys import Key
-from steelyard.values.usage import Announcement, Outcome, Source, UsageRecord
+from steelyard.values.usage import Announcement, Outcome, Source, Try, UsageRecord
 
 BYTES_PER_TOKEN = 4
 """How long a token is where nobody counted: English text in today's tokenizers."""
@@ -17,14 +19,27 @@ NAME_CHARS_MAX = 128
 """Names that others chose (``user``, an upstream's id) are kept up to here."""
 
 
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """A call at one deployment, admitted."""
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that was understood, and whose it is."""
 
     arrival: Arrival
     key: Key
     ask: Ask
-    deployment: Deployment
     edition: int
+
+
+class Attempt(Call, frozen=True, kw_only=True):
+    """A call at one deployment, the ``number``-th that is asked."""
+
+    deployment: Deployment
+    number: int = 1
+    shadow_of: bytes | None = None
+    """The call of which this is a copy, whose answer nobody sees."""
+
+    @property
+    def asked(self) -> str | None:
+        """The model that the caller named, where this is another one."""
+        return None if self.ask.model == self.deployment.model else self.ask.model
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +48,9 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
     ``meters`` are the tokens that the caller received, empty when it received nothing; ``produced``
     those that were made, None where that is the same. ``body`` is what the caller still gets: all
     of a plain answer, the end of a stream that has ``begun``. ``refusal`` is what the caller is
-    told, ``error`` the code that is recorded. Unit: bytes, µs, ms.
+    told, ``error`` the code that is recorded. ``taken_us`` is its whole length, ``waited_us`` how
+    much of it the upstream took until its first byte, or until all of a plain answer was there.
+    Unit: bytes, µs, ms.
     """
 
     outcome: Outcome
@@ -46,6 +63,8 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     sent_bytes: int
     first_token_us: int | None
+    taken_us: int
+    waited_us: int
     compute_ms: int
     compute_source: Source
     upstream_id: str | None
@@ -65,36 +84,60 @@ def expected(ask: Ask) -> dict[str, int]:
     return meters
 
 
-def announcement(attempt: Attempt) -> Announcement:
-    """What is written before the upstream is called."""
+def announcement(attempt: Attempt, tries: tuple[Try, ...] = ()) -> Announcement:
+    """What is written before the upstream is called; ``tries`` are the attempts before."""
     return Announcement(
         call_id=attempt.arrival.call_id,
-        attempt=1,
+        attempt=attempt.number,
         at_us=attempt.arrival.at_us,
         edition=attempt.edition,
         customer=attempt.key.customer,
         contract=attempt.key.contract,
         key_id=attempt.key.id,
-        model=attempt.ask.model,
+        model=attempt.deployment.model,
         deployment=attempt.deployment.id,
         expected=expected(attempt.ask),
+        tries=tries,
+        asked=attempt.asked,
+        shadow_of=attempt.shadow_of,
     )
 
 
-def hit(attempt: Attempt, original: UsageRecord, egress_bytes: int, taken_us: int) -> UsageRecord:
+def tried(attempt: Attempt, end: End | None) -> Try:
+    """An attempt that did not become the answer; None: it is under way, and may never end."""
+    if end is None:
+        produced = expected(attempt.ask)
+        sources: dict[str, Source] = dict.fromkeys(produced, "estimated")
+    else:
+        made = end.meters if end.produced is None else end.produced
+        produced = made | _measured(attempt, end) if made else {}
+        sources = _sources(end, produced) if made else {}
+    return Try(
+        attempt=attempt.number,
+        model=attempt.deployment.model,
+        deployment=attempt.deployment.id,
+        outcome="interrupted" if end is None else end.outcome,
+        produced=produced,
+        sources=sources,
+        error=None if end is None else end.error,
+        duration_us=None if end is None else end.taken_us,
+    )
+
+
+def hit(call: Call, original: UsageRecord, egress_bytes: int, taken_us: int) -> UsageRecord:
     """What is written of a call that was answered from the cache.
 
     It names the deployment that answered first, whose price holds, and has none of its meters.
     """
-    ask = attempt.ask
+    ask = call.ask
     meters = {"cache_hits": 1, "ingress_bytes": ask.ingress_bytes, "egress_bytes": egress_bytes}
     return UsageRecord(
-        call_id=attempt.arrival.call_id,
-        at_us=attempt.arrival.at_us,
-        edition=attempt.edition,
-        customer=attempt.key.customer,
-        contract=attempt.key.contract,
-        key_id=attempt.key.id,
+        call_id=call.arrival.call_id,
+        at_us=call.arrival.at_us,
+        edition=call.edition,
+        customer=call.key.customer,
+        contract=call.key.contract,
+        key_id=call.key.id,
         model=ask.model,
         deployment=original.deployment,
         outcome="completed",
@@ -112,27 +155,28 @@ def hit(attempt: Attempt, original: UsageRecord, egress_bytes: int, taken_us: in
     )
 
 
-def record(attempt: Attempt, end: End, status: int | None, duration_us: int) -> UsageRecord:
+def record(
+    attempt: Attempt,
+    end: End,
+    status: int | None,
+    duration_us: int,
+    tries: tuple[Try, ...] = (),
+) -> UsageRecord:
     """What is written before the last byte leaves: ``status`` is what the caller sees.
 
     Charged and produced are measured alike, so that they differ in tokens alone. A request is
     counted when it was answered, whole or until the caller hung up.
     """
     ask = attempt.ask
-    measured = {
-        "ingress_bytes": ask.ingress_bytes,
-        "egress_bytes": end.sent_bytes + len(end.body),
-        "compute_ms": end.compute_ms,
-    }
+    measured = _measured(attempt, end)
+    measured["egress_bytes"] = end.sent_bytes + len(end.body)
     if end.outcome != "failed":
         measured["requests"] = 1
     meters = end.meters | measured if end.meters else {}
     produced = end.produced | measured if end.produced else None
     sources: dict[str, Source] = {}
     if meters or produced:
-        sources |= end.sources
-        sources |= dict.fromkeys(measured, "measured")
-        sources["compute_ms"] = end.compute_source
+        sources = _sources(end, measured)
     return UsageRecord(
         call_id=attempt.arrival.call_id,
         at_us=attempt.arrival.at_us,
@@ -140,12 +184,13 @@ def record(attempt: Attempt, end: End, status: int | None, duration_us: int) -> 
         customer=attempt.key.customer,
         contract=attempt.key.contract,
         key_id=attempt.key.id,
-        model=ask.model,
+        model=attempt.deployment.model,
         deployment=attempt.deployment.id,
         outcome=end.outcome,
         meters=meters,
         sources=sources,
         produced=produced,
+        attempts=1 + len(tries),
         first_token_us=end.first_token_us,
         duration_us=duration_us,
         streamed=ask.streamed,
@@ -153,4 +198,27 @@ def record(attempt: Attempt, end: End, status: int | None, duration_us: int) -> 
         error=end.error,
         user=None if ask.user is None else ask.user[:NAME_CHARS_MAX],
         upstream_id=end.upstream_id,
+        region=attempt.deployment.region or "",
+        tries=tries,
+        asked=attempt.asked,
     )
+
+
+def shadow(attempt: Attempt, end: End, duration_us: int) -> UsageRecord:
+    """What is written of a copy of a call: nobody is charged for it, and its cost is ours."""
+    found = record(attempt, end, None, duration_us)
+    made = found.meters if found.produced is None else found.produced
+    return msgspec.structs.replace(
+        found, meters={}, produced=made, shadow_of=attempt.shadow_of, user=None
+    )
+
+
+def _measured(attempt: Attempt, end: End) -> dict[str, int]:
+    return {"ingress_bytes": attempt.ask.ingress_bytes, "compute_ms": end.compute_ms}
+
+
+def _sources(end: End, measured: Iterable[str]) -> dict[str, Source]:
+    sources: dict[str, Source] = dict.fromkeys(measured, "measured")
+    sources |= end.sources
+    sources["compute_ms"] = end.compute_source
+    return sources

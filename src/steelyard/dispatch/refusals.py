@@ -34,6 +34,8 @@ class Code(StrEnum):
     MODEL_NOT_FOUND = "model_not_found"
     RATE_LIMIT_EXCEEDED = "rate_limit_exceeded"
     INSUFFICIENT_QUOTA = "insufficient_quota"
+    ROUTING_NOT_ALLOWED = "routing_not_allowed"
+    UPSTREAM_UNAVAILABLE = "upstream_unavailable"
     JOURNAL_FULL = "journal_full"
     UPSTREAM_UNREACHABLE = "upstream_unreachable"
     UPSTREAM_TIMEOUT = "upstream_timeout"
@@ -112,6 +114,23 @@ def overloaded() -> Refusal:
         code=Code.OVERLOADED,
         message=f"The gateway takes no more calls now; try again in {RETRY_AFTER_S} s.",
         retry_after_s=RETRY_AFTER_S,
+    )
+
+
+def routing_not_allowed() -> Refusal:
+    """A key that may not choose deployments."""
+    return Refusal(
+        code=Code.ROUTING_NOT_ALLOWED,
+        message="This key may not choose deployments: leave x-steelyard-deployments out.",
+    )
+
+
+def unavailable(opens_s: int) -> Refusal:
+    """Nobody to ask: every deployment that the call may use is failing, or is being drained."""
+    return Refusal(
+        code=Code.UPSTREAM_UNAVAILABLE,
+        message=f"No deployment of the model takes calls now; try again in {opens_s} s.",
+        retry_after_s=opens_s,
     )
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from steelyard.dispatch import cache, limiting, records, refusals
+from collections.abc import Iterator
+
+from steelyard.dispatch import cache, costs, limiting, records, refusals, router, shadows
 from steelyard.dispatch.allowances import Held, Turned
-from steelyard.dispatch.attempts import HTTP_OK, Flight
-from steelyard.dispatch.cache import Copy, Kept, Slot
+from steelyard.dispatch.attempts import HTTP_OK
+from steelyard.dispatch.cache import Kept, Slot
 from steelyard.dispatch.calls import Answer, Arrival, Caller, CallerGoneError
 from steelyard.dispatch.desk import Desk
 from steelyard.dispatch.observing import Ended, Refused
-from steelyard.dispatch.records import Attempt, End
+from steelyard.dispatch.records import Call, End
 from steelyard.dispatch.refusals import Refusal
-from steelyard.dispatch.snapshot import Snapshot, choose, usable
+from steelyard.dispatch.router import Plan
+from steelyard.dispatch.snapshot import Choice, Snapshot, usable
+from steelyard.dispatch.trying import Made, Trying
 from steelyard.governance import keys
 from steelyard.governance.keys import Key
 from steelyard.metering.journal import JournalError, JournalFullError
@@ -27,103 +31,82 @@ async def serve(desk: Desk, caller: Caller) -> Answer | Refusal | None:
     key = authenticate(desk.snapshot, caller.arrival)
     if isinstance(key, Refusal):
         return _refused(desk, caller, key, None)
-    if desk.draining or desk.in_flight >= desk.limits.concurrency_max:
+    if not await desk.admit(key, caller):
         return _refused(desk, caller, refusals.overloaded(), key)
-    desk.enter()
     try:
-        attempt = await _admit(desk, caller, key)
-        if isinstance(attempt, Refusal):
-            return _refused(desk, caller, attempt, key)
-        held = await _hold(desk, caller, attempt)
+        plan = await _admit(desk, caller, key)
+        if isinstance(plan, Refusal):
+            return _refused(desk, caller, plan, key)
+        held = await _hold(desk, caller, plan.call)
         if isinstance(held, Refusal):
             return _refused(desk, caller, held, key)
         try:
-            return await _answer(desk, caller, attempt, held)
+            return await _answer(desk, caller, plan, held)
         finally:
             desk.allowances.release(held, desk.now())
     finally:
         desk.leave()
 
 
-async def _hold(desk: Desk, caller: Caller, attempt: Attempt) -> Held | Refusal:
+async def _hold(desk: Desk, caller: Caller, call: Call) -> Held | Refusal:
     """What a call takes of its limits until it is weighed."""
-    ask, need = attempt.ask, limiting.need(attempt.ask)
-    held = await desk.allowances.hold(desk.snapshot, attempt.key, ask.model, need, desk.now())
+    ask, need = call.ask, limiting.need(call.ask)
+    held = await desk.allowances.hold(desk.snapshot, call.key, ask.model, need, desk.now())
     caller.tell(held.standing)
     return limiting.refusal(held, ask.model) if isinstance(held, Turned) else held
 
 
-async def _answer(
-    desk: Desk, caller: Caller, attempt: Attempt, held: Held
-) -> Answer | Refusal | None:
+async def _answer(desk: Desk, caller: Caller, plan: Plan, held: Held) -> Answer | Refusal | None:
     """Answer a call that was admitted, from the cache or anew. Raises: CallerGoneError."""
-    slot = desk.cache.slot(attempt.key, attempt.ask, caller.arrival.cache)
-    kept = None if slot is None else _find(desk, attempt, slot)
+    call = plan.call
+    slot = desk.cache.slot(call.key, call.ask, caller.arrival.cache)
+    kept = None if slot is None else _find(desk, call, slot)
     if kept is not None:
-        return await _give_again(desk, caller, attempt, held, kept)
-    refusal = _announce(desk, attempt)
-    if refusal is not None:
-        return _refused(desk, caller, refusal, attempt.key)
-    return await _make(desk, caller, attempt, held, slot)
+        return await _give_again(desk, caller, call, held, kept)
+    ways = desk.router.ways(desk.snapshot, plan, desk.clock.monotonic_us())
+    if isinstance(ways, Refusal):
+        return _refused(desk, caller, ways, call.key)
+    return await _make(desk, caller, plan, ways, held, slot)
 
 
-async def _admit(desk: Desk, caller: Caller, key: Key) -> Attempt | Refusal:
-    """Whether a call is answered, and by which deployment. Raises: CallerGoneError."""
+async def _admit(desk: Desk, caller: Caller, key: Key) -> Plan | Refusal:
+    """Whether a call is answered. Raises: CallerGoneError."""
     arrival, snapshot = caller.arrival, desk.snapshot
     ask = await caller.ask()
     if isinstance(ask, Refusal):
         return ask
     if arrival.cache not in cache.WISHES:
         return refusals.invalid(cache.HEADER, '"no-cache" or "no-store"')
-    deployment = choose(snapshot, key, ask.model, arrival.at_us)
-    if deployment is None:
-        return refusals.model_not_found(ask.model)
-    if deployment.kind == "engine" and ask.choices > 1:
-        # The engine tells the usage of one choice, and the others would not be weighed.
-        return refusals.invalid("n", "1 for this model")
-    return Attempt(
-        arrival=arrival, key=key, ask=ask, deployment=deployment, edition=snapshot.edition
-    )
+    call = Call(arrival=arrival, key=key, ask=ask, edition=snapshot.edition)
+    return router.plan(snapshot, call)
 
 
-def _announce(desk: Desk, attempt: Attempt) -> Refusal | None:
-    """Write that a call begins, or why it can't."""
-    try:
-        desk.journal.announce(records.announcement(attempt))
-    except JournalFullError:
-        return refusals.journal_full()
-    except JournalError:
-        desk.failed.set()
-        return refusals.journal_failed()
-    return None
-
-
-def _find(desk: Desk, attempt: Attempt, slot: Slot) -> Kept | None:
+def _find(desk: Desk, call: Call, slot: Slot) -> Kept | None:
     """The answer kept for a call, if it came from a deployment that the call may use now."""
-    arrival = attempt.arrival
+    arrival = call.arrival
     kept = None if arrival.cache else slot.find(desk.clock.monotonic_us())
     if kept is None:
         return None
-    open_to = usable(desk.snapshot, attempt.key, attempt.ask.model, arrival.at_us)
+    open_to = usable(desk.snapshot, call.key, call.ask.model, arrival.at_us)
     return kept if any(each.id == kept.original.deployment for each in open_to) else None
 
 
 async def _give_again(
-    desk: Desk, caller: Caller, attempt: Attempt, held: Held, kept: Kept
+    desk: Desk, caller: Caller, call: Call, held: Held, kept: Kept
 ) -> Answer | Refusal | None:
     """Answer a call as an equal one was answered, and record it. Raises: CallerGoneError."""
-    arrival, ask = attempt.arrival, attempt.ask
+    arrival, ask = call.arrival, call.ask
     body = cache.replayed(kept, ask)
-    record = records.hit(attempt, kept.original, len(body), _taken_us(desk, arrival))
+    record = records.hit(call, kept.original, len(body), _taken_us(desk, arrival))
     desk.allowances.settle(held, limiting.used(record), desk.now())
     try:
         desk.journal.record(record)
         await desk.journal.settled()
     except JournalFullError:
-        return _refused(desk, caller, refusals.journal_full(), attempt.key)
+        return _refused(desk, caller, refusals.journal_full(), call.key)
     except JournalError:
         desk.failed.set()
-        return _refused(desk, caller, refusals.journal_failed(), attempt.key)
+        return _refused(desk, caller, refusals.journal_failed(), call.key)
     if desk.observer is not None:
         desk.observer.ended(Ended(arrival, ask.kind, record))
     if not ask.streamed:
@@ -134,15 +117,25 @@ async def _give_again(
 
 
 async def _make(
-    desk: Desk, caller: Caller, attempt: Attempt, held: Held, slot: Slot | None
+    desk: Desk,
+    caller: Caller,
+    plan: Plan,
+    ways: Iterator[Choice],
+    held: Held,
+    slot: Slot | None,
 ) -> Answer | Refusal | None:
-    """Make a call that was announced, and record it. Raises: CallerGoneError."""
-    arrival, ask = attempt.arrival, attempt.ask
-    copy = None if slot is None or not ask.streamed else Copy()
-    end = await Flight(desk, caller, attempt, copy).fly()
-    status = _status(caller, end)
+    """Make a call and record it. Raises: CallerGoneError."""
+    arrival, ask = plan.call.arrival, plan.call.ask
+    shadows.cast(desk, plan)
+    copies = slot is not None and ask.streamed
+    made = await Trying(desk, caller, plan, ways, copies=copies).make()
+    if isinstance(made, Refusal):
+        return _refused(desk, caller, made, plan.call.key)
+    end, copy = made.end, made.copy
     refusal = end.refusal
-    record = records.record(attempt, end, status, _taken_us(desk, arrival))
+    record = records.record(
+        made.attempt, end, _status(caller, end), _taken_us(desk, arrival), made.tries
+    )
     desk.allowances.settle(held, limiting.used(record), desk.now())
     if not await _recorded(desk, record):
         refusal = refusals.journal_failed()
@@ -152,8 +145,10 @@ async def _make(
     if desk.observer is not None:
         desk.observer.ended(Ended(arrival, ask.kind, record))
     if end.begun or (ask.streamed and refusal is None and end.outcome == "completed"):
-        await _finish(caller, end, refusal)
+        await _finish(caller, made, record, refusal)
         return None
+    if refusal is None and end.outcome == "completed":
+        caller.note(costs.headers(record, made.choice.offer))
     if end.outcome == "cancelled":
         raise CallerGoneError
     return refusal or Answer(end.body)
@@ -174,14 +169,15 @@ def _refused(desk: Desk, caller: Caller, refusal: Refusal, key: Key | None) -> R
     return refusal
 
 
-async def _finish(caller: Caller, end: End, refusal: Refusal | None) -> None:
+async def _finish(caller: Caller, made: Made, record: UsageRecord, refusal: Refusal | None) -> None:
     """Send what was held back of a stream, or why there is no more of it."""
+    end = made.end
     if not end.begun:
         caller.begin()
     if refusal is not None:
         await caller.fail(refusal)
     elif end.body:
-        await caller.send(end.body)
+        await caller.send(costs.filled(end.body, record, made.choice.offer))
 
 
 def _status(caller: Caller, end: End) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import msgspec
 
@@ -10,6 +11,7 @@ from steelyard.catalogue import offers
 from steelyard.catalogue.documents import Deployment, Edition, Model
 from steelyard.catalogue.limits import Limit
 from steelyard.catalogue.offers import Offer
+from steelyard.catalogue.routes import Route
 from steelyard.governance import keys
 from steelyard.governance.keys import Key
 
@@ -21,11 +23,19 @@ class Place(msgspec.Struct, frozen=True):
     offers: tuple[Offer, ...]
 
 
+class Choice(NamedTuple):
+    """A deployment that may answer a call, and what holds there at its instant."""
+
+    deployment: Deployment
+    offer: Offer
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """What is in force in a worker. ``keys`` is by the hex SHA-256 of the secret.
 
-    ``places`` lists, for a contract and a model, the deployments that it may use, first choice
-    first. ``zones`` has for each customer where its days begin: the zone of its first contract.
+    ``places`` lists, for a contract and a model, the deployments that it may use. ``routes`` is by
+    model. ``zones`` has for each customer where its days begin: the zone of its first contract;
+    ``weights`` its share where calls wait.
     """
 
     edition: int
@@ -34,10 +44,16 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     places: dict[tuple[str, str], tuple[Place, ...]]
     limits: tuple[Limit, ...] = ()
     zones: dict[str, str] = {}
+    weights: dict[str, int] = {}
+    routes: dict[str, Route] = {}
 
 
 def take(
-    number: int, edition: Edition, known: Iterable[Key], limits: tuple[Limit, ...] = ()
+    number: int,
+    edition: Edition,
+    known: Iterable[Key],
+    limits: tuple[Limit, ...] = (),
+    routes: tuple[Route, ...] = (),
 ) -> Snapshot:
     """The snapshot of an edition and the keys that call under its contracts."""
     by_digest = keys.by_digest(known)
@@ -54,7 +70,14 @@ def take(
     models = {model.id: model for model in edition.models if model.id in served}
     zones = {each.customer: each.zone for each in reversed(edition.contracts)}
     return Snapshot(
-        edition=number, keys=by_digest, models=models, places=places, limits=limits, zones=zones
+        edition=number,
+        keys=by_digest,
+        models=models,
+        places=places,
+        limits=limits,
+        zones=zones,
+        weights={each.id: each.weight for each in edition.customers},
+        routes={each.model: each for each in routes},
     )
 
 
@@ -64,7 +87,12 @@ def choose(snapshot: Snapshot, key: Key, model: str, at_us: int) -> Deployment |
 
 
 def usable(snapshot: Snapshot, key: Key, model: str, at_us: int) -> Iterator[Deployment]:
-    """The deployments that may answer a call, first choice first.
+    """The deployments that may answer a call."""
+    return (each.deployment for each in choices(snapshot, key, model, at_us))
+
+
+def choices(snapshot: Snapshot, key: Key, model: str, at_us: int) -> Iterator[Choice]:
+    """The deployments that may answer a call, and what holds there.
 
     A key calls what its patterns open, its contract sells at that instant, and something serves.
     """
@@ -73,7 +101,17 @@ def usable(snapshot: Snapshot, key: Key, model: str, at_us: int) -> Iterator[Dep
     for place in snapshot.places.get((key.contract, model), ()):
         offer = offers.at(place.offers, at_us)
         if offer is not None and offer.tariff is not None:
-            yield place.deployment
+            yield Choice(place.deployment, offer)
+
+
+def find(snapshot: Snapshot, key: Key, deployment: str, at_us: int) -> Deployment | None:
+    """A deployment whose model the contract of a key sells now, whatever the key may call."""
+    for (contract, _), places in snapshot.places.items():
+        for place in places if contract == key.contract else ():
+            offer = offers.at(place.offers, at_us)
+            if place.deployment.id == deployment and offer is not None and offer.tariff is not None:
+                return place.deployment
+    return None
 
 
 def visible(snapshot: Snapshot, key: Key, at_us: int) -> Iterator[Model]:

@@ -33,7 +33,8 @@ ERRORS: dict[str, ErrorKind] = {
     Code.OVERLOADED: ErrorKind(
         503,
         "server_error",
-        "As many calls are in flight as the gateway takes, or it is stopping; "
+        "As many calls are in flight and waiting as the gateway or the model's deployment takes, "
+        "or this one has waited too long, or the gateway is stopping; "
         "try again after `retry-after` seconds.",
     ),
     Code.UNSUPPORTED_MEDIA_TYPE: ErrorKind(
@@ -67,6 +68,15 @@ ERRORS: dict[str, ErrorKind] = {
         429,
         "invalid_request_error",
         "What may be used in a day is used; `retry-after` says when the next day begins.",
+    ),
+    Code.ROUTING_NOT_ALLOWED: ErrorKind(
+        403, "invalid_request_error", "The key may not choose deployments (`routing` of `[[key]]`)."
+    ),
+    Code.UPSTREAM_UNAVAILABLE: ErrorKind(
+        503,
+        "server_error",
+        "Every deployment that the call may use has just failed, or is draining; "
+        "try again after `retry-after` seconds.",
     ),
     Code.JOURNAL_FULL: ErrorKind(
         503, "server_error", "There is no room to record the call, so it is not made."

@@ -8,12 +8,16 @@ from steelyard.dispatch import tracing
 from steelyard.dispatch.cache import HEADER as CACHE_HEADER
 from steelyard.dispatch.calls import Arrival, Ask, CallerGoneError, Headers
 from steelyard.dispatch.refusals import Refusal
+from steelyard.dispatch.router import HEADER as DEPLOYMENTS_HEADER
 from steelyard.dispatch.windows import Standing
 from steelyard.edge import errors, ratelimits
 from steelyard.edge.body import MEDIA_TYPE, Limits, discard, read
 from steelyard.edge.rsgi import HTTPProtocol, ProtocolClosed, Scope, StreamTransport
 from steelyard.values import ids
 from steelyard.values.clock import Clock
+
+SESSION_HEADER = "x-steelyard-session"
+"""The header that says which calls belong together, and so should find one cache."""
 
 _BEARER = "bearer "
 
@@ -42,6 +46,8 @@ class Exchange:
                 headers.get("traceparent"), headers.get("tracestate"), call_id, traces_percent
             ),
             cache=headers.get(CACHE_HEADER, ""),
+            deployments=headers.get(DEPLOYMENTS_HEADER),
+            session=headers.get(SESSION_HEADER),
         )
         self.begun = False
         self.understand: Callable[[bytes], Ask | Refusal] | None = None
@@ -52,6 +58,7 @@ class Exchange:
         self._limits = limits
         self._body_read = False
         self._standing: Headers = ()
+        self._noted: Headers = ()
 
     async def ask(self) -> Ask | Refusal:
         """Read what is asked. Raises: CallerGoneError."""
@@ -82,6 +89,10 @@ class Exchange:
     def tell(self, standing: Standing) -> None:
         """Tell what is left of the call's limits, with whatever is answered."""
         self._standing = ratelimits.headers(standing)
+
+    def note(self, headers: Headers) -> None:
+        """Have these headers sent with whatever is answered."""
+        self._noted = (*self._noted, *headers) if self._noted else headers
 
     def begin(self, headers: Headers = ()) -> None:
         """Send the head of a stream."""
@@ -124,6 +135,7 @@ class Exchange:
             ("openai-processing-ms", str(taken_ms)),
         ]
         head += self._standing
+        head += self._noted
         head += more
         return head
 

@@ -103,6 +103,7 @@ def closing(announced: Announcement) -> UsageRecord:
         error="interrupted",
         tries=announced.tries,
         asked=announced.asked,
+        shadow_of=announced.shadow_of,
     )
 
 

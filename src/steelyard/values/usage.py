@@ -65,6 +65,8 @@ class Announcement(msgspec.Struct, frozen=True, array_like=True, gc=False):
     tries: tuple[Try, ...] = ()
     asked: str | None = None
     """The model that the caller named, where it is not the one that is tried."""
+    shadow_of: bytes | None = None
+    """The call of which this one is a copy, made for ourselves."""
 
 
 class UsageRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):

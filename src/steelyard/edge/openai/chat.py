@@ -17,6 +17,7 @@ from steelyard.edge.body import understand
 
 class _Options(msgspec.Struct, frozen=True):
     include_usage: bool | None = None
+    include_cost: bool | None = None
 
 
 class _Chat(msgspec.Struct, frozen=True):
@@ -41,14 +42,16 @@ def ask(body: bytes) -> Ask | Refusal:
     if isinstance(understood, Refusal):
         return understood
     chat, fields = understood
-    options = chat.stream_options
+    options = chat.stream_options or _Options()
+    include_usage = options.include_usage is True
     return Ask(
         kind="chat",
         model=chat.model,
         fields=fields,
         ingress_bytes=len(body),
         streamed=chat.stream is True,
-        include_usage=options is not None and options.include_usage is True,
+        include_usage=include_usage,
+        include_cost=include_usage and options.include_cost is True,
         output_tokens_max=chat.max_completion_tokens or chat.max_tokens,
         choices=chat.n or 1,
         user=chat.user,

@@ -1,0 +1,275 @@
+"""Trying: the attempts of one call, until one answers or there is nobody left to ask.
+
+Another deployment is asked at once; the same one again only after a pause. Nothing is tried again
+once the caller has had its first byte.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from steelyard.dispatch import breaker, records, refusals, retrying
+from steelyard.dispatch.attempts import Course, Flight, Race
+from steelyard.dispatch.cache import Copy
+from steelyard.dispatch.calls import Caller
+from steelyard.dispatch.desk import Desk
+from steelyard.dispatch.records import Attempt, End
+from steelyard.dispatch.refusals import Refusal
+from steelyard.dispatch.router import Plan
+from steelyard.dispatch.snapshot import Choice
+from steelyard.metering.journal import JournalError, JournalFullError
+from steelyard.values.usage import Try
+
+ATTEMPTS_MAX = 3
+"""Attempts of a call whose route says nothing of them."""
+
+HOLD_S_MAX = 60
+"""How long a deployment that asks for it is left alone at most."""
+
+
+class Made(NamedTuple):
+    """How a call was made: the attempt that counts, its end, and the attempts that don't."""
+
+    choice: Choice
+    attempt: Attempt
+    end: End
+    tries: tuple[Try, ...]
+    copy: Copy | None
+
+
+class _Landed(NamedTuple):
+    choice: Choice
+    attempt: Attempt
+    flight: Flight
+    end: End
+
+
+class Trying:
+    """One call at one deployment after the other."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        caller: Caller,
+        plan: Plan,
+        ways: Iterator[Choice],
+        *,
+        copies: bool,
+    ) -> None:
+        self._desk = desk
+        self._caller = caller
+        self._call = plan.call
+        self._route = plan.route
+        self._ways = ways
+        self._copies = copies
+        self._asked: list[Choice] = []
+        self._waits_s: dict[str, int | None] = {}
+        self._tries: list[Try] = []
+        self._course = Course()
+
+    async def make(self) -> Made | Refusal:
+        """Make the call. Refuses: journal_full, journal_failed, before anybody was asked."""
+        first = next(self._ways)
+        self._asked.append(first)
+        self._desk.router.budget.earn()
+        refusal = self._announce(attempt := self._attempt(first))
+        if refusal is not None:
+            return refusal
+        choice: Choice | None = first
+        while True:
+            landed = await self._land(choice, attempt)
+            found = await self._following(landed)
+            if found is None:
+                tries = tuple(sorted(self._tries, key=lambda each: each.attempt))
+                return Made(landed.choice, landed.attempt, landed.end, tries, landed.flight.copy)
+            choice, attempt = found
+
+    async def _land(self, choice: Choice, attempt: Attempt) -> _Landed:
+        hedge_ms = self._route.hedge_ms
+        if hedge_ms is None:
+            return await self._fly(choice, attempt, None)
+        return await self._race(choice, attempt, hedge_ms)
+
+    async def _fly(self, choice: Choice, attempt: Attempt, race: Race | None) -> _Landed:
+        desk, seen = self._desk, self._desk.router.of(choice.deployment.id)
+        flight = Flight(
+            desk, self._caller, attempt, self._course, Copy() if self._copies else None, race
+        )
+        if race is not None:
+            race.flights.append(flight)
+        seen.enter(desk.clock.monotonic_us())
+        try:
+            end = await flight.fly()
+        finally:
+            seen.leave()
+        note(desk, attempt, end)
+        if race is None:
+            self._course.waited_us += end.waited_us
+        return _Landed(choice, attempt, flight, end)
+
+    async def _race(self, choice: Choice, attempt: Attempt, hedge_ms: int) -> _Landed:
+        """Ask a second deployment when the first has nothing to say for a while."""
+        race, began_us = Race(), self._desk.clock.monotonic_us()
+        before_us = self._course.waited_us
+        flying = {asyncio.create_task(self._fly(choice, attempt, race))}
+        try:
+            await asyncio.wait(flying, timeout=hedge_ms / 1000)
+            if race.winner is None and not any(each.done() for each in flying):
+                self._course.waited_us = before_us + self._desk.clock.monotonic_us() - began_us
+                second = self._second(attempt)
+                if second is not None:
+                    flying.add(asyncio.create_task(self._fly(*second, race)))
+            return await self._first_home(flying)
+        finally:
+            for each in flying:
+                each.cancel()
+            self._course.waited_us = before_us + self._desk.clock.monotonic_us() - began_us
+
+    async def _first_home(self, flying: set[asyncio.Task[_Landed]]) -> _Landed:
+        """Who answers, or who failed last; the others are attempts that did not become it."""
+        landed: list[_Landed] = []
+        pending = flying
+        while pending:
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            landed += [each.result() for each in done]
+        last = landed[-1]
+        chosen = next((each for each in landed if not _is_over(each.end)), last)
+        chosen = next((each for each in landed if each.end.outcome == "completed"), chosen)
+        chosen = next((each for each in landed if each.end.begun), chosen)
+        self._tries += [
+            records.tried(each.attempt, each.end) for each in landed if each is not chosen
+        ]
+        return chosen
+
+    def _second(self, first: Attempt) -> tuple[Choice, Attempt] | None:
+        """The attempt that is started beside the first, which may never end."""
+        choice = next(self._ways, None)
+        if choice is None or not self._desk.router.budget.spend():
+            return None
+        self._asked.append(choice)
+        attempt = self._attempt(choice)
+        if self._announce(attempt, (*self._tries, records.tried(first, None))) is not None:
+            return None
+        return choice, attempt
+
+    async def _following(self, landed: _Landed) -> tuple[Choice, Attempt] | None:
+        """The next attempt, announced, after its pause; None when this one was the last."""
+        end, desk = landed.end, self._desk
+        refusal = end.refusal
+        if end.begun or end.outcome != "failed" or refusal is None:
+            return None
+        most = ATTEMPTS_MAX if self._route.retries is None else self._route.retries + 1
+        if self._course.attempts >= most or not retrying.is_retried(refusal):
+            return None
+        self._waits_s[landed.choice.deployment.id] = refusal.retry_after_s
+        found = self._next()
+        if found is None or not desk.router.budget.spend():
+            return None
+        choice, pause_us = found
+        arrival = self._call.arrival
+        now_us = desk.clock.monotonic_us()
+        if now_us + pause_us >= arrival.started_us + int(desk.limits.total_s * 1_000_000):
+            return None
+        if pause_us and not await self._pause(pause_us):
+            return None
+        attempt = self._attempt(choice)
+        tried = records.tried(landed.attempt, end)
+        if self._announce(attempt, (*self._tries, tried)) is not None:
+            return None
+        self._tries.append(tried)
+        return choice, attempt
+
+    def _next(self) -> tuple[Choice, int] | None:
+        """Whom to ask next, and after which pause. Unit: µs."""
+        now_us, router = self._desk.clock.monotonic_us(), self._desk.router
+        for choice in self._ways:
+            if breaker.admits(router.of(choice.deployment.id).breaker, now_us):
+                self._asked.append(choice)
+                return choice, 0
+        if self._route.retries is None:
+            return None
+        times = Counter(each.deployment.id for each in self._asked)
+        for choice in sorted(self._asked, key=lambda each: times[each.deployment.id]):
+            name = choice.deployment.id
+            bits = self._desk.random_bits()
+            pause_us = retrying.pause_us(times[name], self._waits_s.get(name), bits)
+            if pause_us is not None and breaker.admits(router.of(name).breaker, now_us + pause_us):
+                self._asked.append(choice)
+                return choice, pause_us
+        return None
+
+    async def _pause(self, pause_us: int) -> bool:
+        """Wait; False when the caller hangs up meanwhile, or the worker stops."""
+        stop = asyncio.Event()
+        self._desk.cuts.add(stop.set)
+        waiting = [asyncio.ensure_future(each) for each in (stop.wait(), self._caller.gone())]
+        try:
+            done, _ = await asyncio.wait(
+                waiting, timeout=pause_us / 1_000_000, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            self._desk.cuts.discard(stop.set)
+            for each in waiting:
+                each.cancel()
+        self._course.waited_us += pause_us
+        return not done
+
+    def _attempt(self, choice: Choice) -> Attempt:
+        call = self._call
+        self._course.attempts += 1
+        return Attempt(
+            arrival=call.arrival,
+            key=call.key,
+            ask=call.ask,
+            edition=call.edition,
+            deployment=choice.deployment,
+            number=self._course.attempts,
+        )
+
+    def _announce(self, attempt: Attempt, tries: tuple[Try, ...] = ()) -> Refusal | None:
+        """Write that an attempt begins, or why it can't."""
+        refusal = announce(self._desk, attempt, tries)
+        if refusal is not None:
+            self._course.attempts -= 1
+        return refusal
+
+
+def announce(desk: Desk, attempt: Attempt, tries: tuple[Try, ...] = ()) -> Refusal | None:
+    """Write that an attempt begins, or why it can't. Refuses: journal_full, journal_failed."""
+    try:
+        desk.journal.announce(records.announcement(attempt, tries))
+    except JournalFullError:
+        return refusals.journal_full()
+    except JournalError:
+        desk.failed.set()
+        return refusals.journal_failed()
+    return None
+
+
+def note(desk: Desk, attempt: Attempt, end: End) -> None:
+    """Remember of a deployment how an attempt there went."""
+    now_us, seen = desk.clock.monotonic_us(), desk.router.of(attempt.deployment.id)
+    if end.outcome == "completed":
+        seen.breaker = breaker.answered(seen.breaker, now_us)
+        output = end.meters.get("output_tokens", 0) + end.meters.get("reasoning_tokens", 0)
+        if attempt.ask.streamed:
+            seen.measure(end.waited_us, end.taken_us - end.waited_us, output, now_us)
+        else:
+            seen.measure(None, end.taken_us, output, now_us)
+    elif end.outcome == "failed" and (end.refusal is None or retrying.is_fault(end.refusal)):
+        seen.breaker = breaker.failed(seen.breaker, now_us)
+    else:
+        seen.breaker = breaker.left(seen.breaker)
+    wait_s = None if end.refusal is None else end.refusal.retry_after_s
+    if wait_s:
+        seen.breaker = breaker.held(seen.breaker, now_us + min(wait_s, HOLD_S_MAX) * 1_000_000)
+
+
+def _is_over(end: End) -> bool:
+    """Whether an attempt says nothing to the caller: it lost, or may go better elsewhere."""
+    if end.outcome == "cancelled":
+        return True
+    return end.refusal is not None and retrying.is_retried(end.refusal)
