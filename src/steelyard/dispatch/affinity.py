@@ -2,7 +2,8 @@
 
 A call's prefix is named by its chunks, each name a hash of all before it. Of the deployments that
 a worker has sent a prefix to, the one with the longest part of it has its cache. A prefix that is
-new goes to one that its name alone decides, so that workers that know nothing of each other agree.
+new goes to one of two that its name alone decides, so that workers which know nothing of each other
+mostly agree.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ KNOWN_MAX = 200_000
 
 FACTOR_PERCENT = 125
 """How much more than its fair share of the calls in flight a deployment may get."""
+
+GAIN_CHUNKS_MIN = 2
+"""How much longer a known part has to be than the others' to decide where a prompt goes."""
 
 NAME_BYTES = 8
 _WHOLE = 100
@@ -115,20 +119,17 @@ def order(
 ) -> list[int]:
     """The places of deployments, the best for a prompt first; those without room come last.
 
-    Best is who has had the longest part of it; of equals, who has the least to do for its weight;
-    of a prompt that is new, or that all have had alike, the one that its last common chunk names.
+    Best is who has had the longest part of it. Where that gains next to nothing, it is one of the
+    two that the first chunk which not all have had names: the one with less to do.
+    Source of that: Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 2001.
     """
     had = prefixes.had(chunks, deployments)
-    common = min(max(had), len(chunks) - 1)
-    rank = {place: i for i, place in enumerate(by_name(chunks[common], deployments))}
-    return sorted(
-        range(len(deployments)),
-        key=lambda place: (
-            not has_room(loads, weights, place),
-            -had[place],
-            rank[place],
-        ),
-    )
+    least, most = min(had), max(had)
+    named = by_name(chunks[min(most, len(chunks) - 1)], deployments)
+    if most - least < min(GAIN_CHUNKS_MIN, len(chunks)):
+        had = [0] * len(deployments)
+        named[:2] = sorted(named[:2], key=lambda place: loads[place] * _WHOLE // weights[place])
+    return sorted(named, key=lambda place: (not has_room(loads, weights, place), -had[place]))
 
 
 def hashed(data: bytes) -> bytes:

@@ -62,7 +62,7 @@ def take(
         served.setdefault(deployment.model, []).append(deployment)
     places = {
         (contract, model): tuple(
-            Place(each, offers.timeline(edition, contract, model, each.id)) for each in deployments
+            Place(each, _timeline(edition, contract, each)) for each in deployments
         )
         for contract in sorted({key.contract for key in by_digest.values()})
         for model, deployments in served.items()
@@ -79,6 +79,11 @@ def take(
         weights={each.id: each.weight for each in edition.customers},
         routes={each.model: each for each in routes},
     )
+
+
+def _timeline(edition: Edition, contract: str, deployment: Deployment) -> tuple[Offer, ...]:
+    called = offers.Called(region=deployment.region or "")
+    return offers.timeline(edition, contract, deployment.model, deployment.id, called)
 
 
 def choose(snapshot: Snapshot, key: Key, model: str, at_us: int) -> Deployment | None:
