@@ -90,8 +90,20 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     ] = 600
     concurrency_max: Annotated[
         int,
-        Meta(ge=1, le=100_000, description="Calls in flight in one worker; above it: 503."),
+        Meta(ge=1, le=100_000, description="Calls in flight in one worker; those above it wait."),
     ] = 1024
+    queue_calls_max: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=100_000,
+            description="Calls that wait in one worker, for the worker or for a deployment that "
+            "is at its capacity; above it: 503.",
+        ),
+    ] = 256
+    queue_s: Annotated[
+        int, Meta(ge=1, le=600, description="How long a call waits at most; then: 503.")
+    ] = 10
     on_hangup: Annotated[
         HangupPolicy,
         Meta(

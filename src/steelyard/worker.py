@@ -113,6 +113,8 @@ async def run(opened: Studio, port: int | None, number: int) -> int:
             dispatch.Limits(
                 total_s=settings.total_s,
                 concurrency_max=settings.concurrency_max,
+                queue_calls_max=settings.queue_calls_max,
+                queue_s=settings.queue_s,
                 on_hangup=settings.on_hangup,
             ),
             observer=telemetry.observer,
@@ -205,6 +207,8 @@ def _telemetry(opened: Studio, writer_id: str, number: int) -> Telemetry:
 def _gauges(desk: Desk, writer: JournalWriter) -> Iterator[Sample]:
     """What is looked at only when somebody asks."""
     yield Sample("steelyard_calls_in_flight", (), [desk.in_flight])
+    for place, calls in desk.places.lengths():
+        yield Sample("steelyard_queue_length", (place,), [calls])
     yield Sample("steelyard_journal_bytes_total", (), [writer.written_bytes])
 
 

@@ -51,6 +51,10 @@ class Places:
         """How many calls wait."""
         return sum(len(line) for line in self._lines.values())
 
+    def taken(self, name: str) -> int:
+        """How many calls a place has."""
+        return self._taken.get(name, 0)
+
     def lengths(self) -> Iterator[tuple[str, int]]:
         """How many wait in each line that there has been."""
         return ((name, len(line)) for name, line in self._lines.items())
@@ -66,11 +70,15 @@ class Places:
         """
         for name in wanted:
             if self._is_free(name, wanted):
-                self._take(name)
+                self.take(name)
                 return name
         if self._closed or len(self) >= self._waiting_max:
             return None
         return await self._wait(line, wanted, ticket, gone)
+
+    def take(self, name: str) -> None:
+        """Take a place, whatever its size."""
+        self._taken[name] = self._taken.get(name, 0) + 1
 
     def leave(self, line: str, name: str) -> None:
         """Give a place back, to the next in line should there be one."""
@@ -81,7 +89,7 @@ class Places:
             return
         chosen = waiting.next(lambda each: name in each.wanted and self._is_free(name, each.wanted))
         if chosen is not None:
-            self._take(name)
+            self.take(name)
             chosen.wake(name)
 
     def close(self) -> None:
@@ -94,9 +102,6 @@ class Places:
     def _is_free(self, name: str, sizes: Mapping[str, int | None]) -> bool:
         size = sizes[name]
         return size is None or self._taken.get(name, 0) < size
-
-    def _take(self, name: str) -> None:
-        self._taken[name] = self._taken.get(name, 0) + 1
 
     async def _wait(
         self, line: str, wanted: Mapping[str, int | None], ticket: Ticket, gone: Gone
