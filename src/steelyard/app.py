@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from steelyard.catalogue.documents import Deployment
+    from steelyard.catalogue.phrases import Language
     from steelyard.clerk.run import Clerk, Outcome
     from steelyard.dispatch.snapshot import Snapshot
     from steelyard.governance.keys import Key
     from steelyard.ledger.chain import Batch
     from steelyard.metering.journal import JournalWriter
+    from steelyard.rating.explaining import Explained
     from steelyard.settings import GatewaySettings
     from steelyard.store.books import Books
     from steelyard.store.closings import Closings
@@ -207,6 +209,29 @@ def book_journal(
         journal = opened.root / "journal"
         run.wait_for_clerk(open_books(engine), journal, lambda: time.sleep(_LOOK_S))
         return None
+
+
+def explain_call(
+    opened: Studio, engine: sa.Engine, call_id: bytes, language: Language
+) -> Explained | None:
+    """How a booked call's price came about; None when it is not booked.
+
+    Raises: DamageError when the journal can't be read any more.
+    """
+    from steelyard.clerk import batch
+    from steelyard.rating import explaining
+    from steelyard.values import periods
+
+    books = open_books(engine)
+    booked = books.booked_in(call_id)
+    if booked is None:
+        return None
+    first_open, ranges = booked
+    records = batch.reread(opened.root / "journal", ranges)
+    record = next(each for each in records if each.call_id == call_id)
+    _, edition = books.editions([record.edition])[record.edition]
+    opens = periods.month(first_open) if first_open else None
+    return explaining.explain(record, edition, opens, language)
 
 
 def engine_socket(opened: Studio, deployment: str) -> Path:

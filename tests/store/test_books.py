@@ -11,6 +11,7 @@ from steelyard.clerk.audit import audit
 from steelyard.clerk.books import BooksMovedError
 from steelyard.clerk.closing import Closing
 from steelyard.ledger.balances import LedgerError
+from steelyard.rating.lines import UNITS_LIMIT
 from steelyard.store import tables
 from steelyard.store.archive import open_archive
 from steelyard.store.closings import Closings
@@ -133,7 +134,7 @@ def test_a_closing_that_leaves_something_is_not_recorded(desk):
 
 
 def test_sums_are_exact_beyond_64_bits(desk):
-    huge = [altered(each, meters={"input_tokens": 2**61 - 1}) for each in calls(40)]
+    huge = [altered(each, meters={"input_tokens": UNITS_LIMIT}) for each in calls(40)]
     journal(desk.root, "live-1", huge)
     desk.book()
     with open_archive(desk.engine, desk.lines) as archive:
@@ -143,7 +144,7 @@ def test_sums_are_exact_beyond_64_bits(desk):
     sums = [each for each in line_sums_of(desk) if each.side == "charge"]
     assert sum(each.amount_pico for each in sums) == owed
     assert max(each.amount_pico for each in sums) > 2**64
-    assert sum(each.units for each in sums) == 40 * (2**61 - 1)
+    assert sum(each.units for each in sums) == 40 * UNITS_LIMIT
     assert all(each.units * each.price_pico == each.amount_pico for each in sums)
 
 

@@ -124,6 +124,7 @@ class Holidays(msgspec.Struct, frozen=True, kw_only=True):
     worked: tuple[str, ...]
     source: str
     checked: str
+    name_zh: str = ""
 
 
 class Labels(msgspec.Struct, frozen=True, kw_only=True, order=True):

@@ -38,6 +38,7 @@ class _Window(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class _Holidays(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     id: Identifier
     name: Text
+    name_zh: Text | None = None
     years: tuple[int, ...]
     off: tuple[date, ...]
     worked: tuple[date, ...] = ()
@@ -77,6 +78,7 @@ def read_holidays(sheet: Sheet) -> Found[Holidays] | None:
         worked=tuple(sorted(day.isoformat() for day in raw.worked)),
         source=raw.source,
         checked=raw.checked.isoformat(),
+        name_zh=raw.name_zh or "",
     )
     return None if sheet.faults else Found(sheet, (), holidays)
 

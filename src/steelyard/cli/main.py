@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "keys": ("steelyard.cli.keys", "Make, list and revoke callers' keys."),
     "models": ("steelyard.cli.models", "Show the models of the catalogue."),
     "prices": ("steelyard.cli.prices", "Show a model's list prices, at a date."),
+    "contract": ("steelyard.cli.contract", "Check, show, compare and explain contracts."),
     "import": ("steelyard.cli.importing", "Turn a usage trace into usage records."),
     "journal": ("steelyard.cli.journal", "Read, verify and summarise the journal."),
     "clerk": ("steelyard.cli.clerk", "Book what is in the journal."),

@@ -13,7 +13,7 @@ from steelyard.clerk.books import Booking, BooksMovedError, CallDigest, Head, Se
 from steelyard.clerk.dedupe import DIGEST_BYTES
 from steelyard.ledger import balances as ledger
 from steelyard.ledger.balances import Account, Balance
-from steelyard.ledger.chain import GENESIS
+from steelyard.ledger.chain import GENESIS, Range
 from steelyard.ledger.transfers import Transfer
 from steelyard.store import tables
 from steelyard.store.engines import reading, writing
@@ -76,6 +76,22 @@ class Books:
                 query = sa.select(calls.call_id, calls.digest).where(calls.call_id.in_(some))
                 found.update((row.call_id, row.digest) for row in connection.execute(query))
         return found
+
+    def booked_in(self, call_id: bytes) -> tuple[str | None, tuple[Range, ...]] | None:
+        """The first open period when a call was booked, and what its batch read; None: it is not.
+
+        The call's record is in one of the ranges.
+        """
+        calls, batches, ranges = tables.calls.c, tables.batches.c, tables.ranges
+        with reading(self._engine) as connection:
+            number = connection.scalar(sa.select(calls.batch).where(calls.call_id == call_id))
+            if number is None:
+                return None
+            first_open = connection.scalar(
+                sa.select(batches.first_open).where(batches.number == number)
+            )
+            rows = connection.execute(sa.select(ranges).where(ranges.c.batch == number)).all()
+        return first_open, tuple(Range(row.segment, row.start, row.end) for row in rows)
 
     def editions(self, numbers: Iterable[int]) -> Mapping[int, tuple[bytes, Edition]]:
         """The recorded editions among these numbers, each with its hash."""

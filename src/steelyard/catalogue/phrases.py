@@ -1,0 +1,211 @@
+"""Phrases: what contracts and calls are explained with, in English and Chinese."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from steelyard.values import meters
+
+Language = Literal["en", "zh"]
+
+_PLACE: dict[Language, int] = {"en": 0, "zh": 1}
+
+PHRASES: dict[str, tuple[str, str]] = {
+    "title": (
+        "{title} ({id}) is the contract of {customer}, in {currency}, in force from {day}.",
+        "{title}（{id}）是与 {customer} 的合同，以 {currency} 计价，自 {day} 起生效。",
+    ),
+    "zone": (
+        "Its days and months are those of {zone}.",
+        "合同的日期和月份以 {zone} 时间为准。",
+    ),
+    "afterwards": (
+        "Each month is paid within {days} days of its invoice.",
+        "按月后付，账单开出后 {days} 天内付款。",
+    ),
+    "before": (
+        "It is paid in advance.",
+        "预付费。",
+    ),
+    "never": (
+        "Nothing is paid under it.",
+        "本合同不收费。",
+    ),
+    "credit": (
+        "At most {amount} {currency} may be owed.",
+        "欠款上限为 {amount} {currency}。",
+    ),
+    "several": (
+        "A call has the first of these prices that fits it; a model that none fits is not sold.",
+        "每次调用适用下列第一个匹配的价格；没有匹配价格的模型不销售。",
+    ),
+    "models": ("Models {model}", "模型 {model}"),
+    "any_model": ("All other models", "其余所有模型"),
+    "tier_standard": ("standard calls only", "仅限标准调用"),
+    "tier_priority": ("priority calls only", "仅限优先调用"),
+    "tier_flex": ("flex calls only", "仅限弹性调用"),
+    "tier_batch": ("batch calls only", "仅限批量调用"),
+    "region": ("in region {region} only", "仅限地域 {region}"),
+    "mode": ("in mode {mode} only", "仅限 {mode} 模式"),
+    "booked": ("the list price of {book} on the day of the call", "按调用当日 {book} 的目录价"),
+    "discount": ("{prices}, less {percent} %", "{prices}，优惠 {percent}%"),
+    "price": ("{head}: {prices}.", "{head}：{prices}。"),
+    "per_million": ("{prices} per million tokens", "每百万 token {prices}"),
+    "per_unit": ("{meter} {price} each", "{meter}每单位 {price}"),
+    "tier": ("{length}: {prices}", "{length}：{prices}"),
+    "fallback": (
+        (
+            "Where they are not named, cached input and cache writes cost what input costs, and "
+            "reasoning what output costs."
+        ),
+        "未列明的缓存输入和缓存写入按输入计价，推理按输出计价。",
+    ),
+    "whole": (
+        "The length of the whole prompt, cached tokens included, chooses one tier for the call.",
+        "以整个提示词的长度（含缓存）选择档位，整次调用按该档计价。",
+    ),
+    "progressive": (
+        (
+            "Each token of the prompt has the price of the tier that it stands in, cached first; "
+            "output has that of the tier in which the prompt ends."
+        ),
+        "提示词逐 token 分档计价（缓存部分在前）；输出按提示词末尾所在档位计价。",
+    ),
+    "up_to": ("up to {tokens} tokens, {tokens} included", "不超过 {tokens} token（含）"),
+    "below": ("below {tokens} tokens", "少于 {tokens} token"),
+    "above": ("above", "以上"),
+    "window": (
+        (
+            "Prices are multiplied by {factor} {hours}, {days}, by the clock of {zone}; "
+            "{by} of the call decides."
+        ),
+        "{zone} 时间 {days} {hours}，价格乘以 {factor}，以调用{by}时刻为准。",
+    ),
+    "first_window": (
+        "Of several such hours the first that hold are taken.",
+        "若有多个时段重合，取第一个。",
+    ),
+    "no_windows": (
+        "At all hours alike, whatever the calendar of the list.",
+        "全天同价，不适用目录价的时段规则。",
+    ),
+    "hours": ("from {first} to {last}", "{first} 至 {last}"),
+    "next_day": ("from {first} to {last} on the next day", "{first} 至次日 {last}"),
+    "all_day": ("all day", "全天"),
+    "every_day": ("every day", "每天"),
+    "weekdays": ("Monday to Friday", "周一至周五"),
+    "without_holidays": (
+        "{days} without public holidays of {country}",
+        "{days}（{country}节假日除外）",
+    ),
+    "with_made_up": ("{days} and days worked instead", "{days}及调休工作日"),
+    "start": ("the beginning", "开始"),
+    "end": ("the end", "结束"),
+    "and": (" and ", "和"),
+    "comma": (", ", "、"),
+    "semicolon": ("; ", "；"),
+    "call": (
+        "Call {id} of {when} ({zone}): {outcome}, model {model} at deployment {deployment}.",
+        "调用 {id}，{when}（{zone}）：{outcome}，模型 {model}，部署 {deployment}。",
+    ),
+    "said": ("It was a call of service tier {tier}{more}.", "服务档位 {tier}{more}。"),
+    "said_region": (", region {region}", "，地域 {region}"),
+    "said_mode": (", mode {mode}", "，模式 {mode}"),
+    "version": (
+        (
+            "Edition {edition} of the documents holds, and of contract {contract} the version from "
+            "{day}."
+        ),
+        "适用文档第 {edition} 版，合同 {contract} 自 {day} 起生效的版本。",
+    ),
+    "rule": (
+        "The first price that fits is number {place}: {model}.",
+        "第一个匹配的价格是第 {place} 条：{model}。",
+    ),
+    "rule_own": ("The contract writes the price itself.", "价格由合同直接约定。"),
+    "rule_listed": (
+        "The price is that of {book} since {since} ({source}).",
+        "价格取自 {book}，自 {since} 起（{source}）。",
+    ),
+    "no_discount": ("No discount.", "无折扣。"),
+    "a_discount": ("{percent} % discount.", "优惠 {percent}%。"),
+    "no_calendar": ("The price is the same at all hours.", "全天同价。"),
+    "in_window": (
+        (
+            "At {when} this holds: {window} Discount and factor are multiplied into each "
+            "price, which is rounded once."
+        ),
+        "{when} 适用：{window}折扣与系数一并乘入单价，只取整一次。",
+    ),
+    "in_no_window": (
+        "At {when} none of the hours of its calendar hold.",
+        "{when} 不在任何时段规则之内。",
+    ),
+    "one_tier": ("The price does not depend on the prompt's length.", "价格与提示词长度无关。"),
+    "in_tier": (
+        "The prompt has {tokens} tokens, so it ends in tier {place} of {count}. {kind}",
+        "提示词共 {tokens} token，落在第 {place}/{count} 档。{kind}",
+    ),
+    "charges": ("Charged", "收费"),
+    "costs": ("Costs", "成本"),
+    "unrated": ("It has no price: {reason}.", "没有价格：{reason}。"),
+    "tries": (
+        "{count} attempts before it made something: a cost, and no charge.",
+        "此前有 {count} 次尝试产生了用量：只计成本，不收费。",
+    ),
+    "total": (
+        "{amount} {currency} is charged, and is booked in {period}.",
+        "共收费 {amount} {currency}，计入 {period}。",
+    ),
+}
+"""Each phrase in English and in Chinese; both have the same blanks."""
+
+METERS_ZH = {
+    "input_tokens": "输入",
+    "cached_input_tokens": "缓存输入",
+    "cache_write_tokens": "缓存写入",
+    "cache_write_5m_tokens": "缓存写入（5 分钟）",
+    "cache_write_1h_tokens": "缓存写入（1 小时）",
+    "output_tokens": "输出",
+    "reasoning_tokens": "推理",
+    "images": "图像",
+    "audio_seconds": "音频（秒）",
+    "requests": "请求",
+    "cache_hits": "应答缓存命中",
+    "tool_calls": "工具调用",
+    "compute_ms": "计算（毫秒）",
+    "ingress_bytes": "入站字节",
+    "egress_bytes": "出站字节",
+    "byte_hours": "字节·小时",
+    "cache_token_hours": "缓存 token·小时",
+    "training_tokens": "训练 token",
+    "node_hours": "节点·小时",
+    "seats": "席位",
+}
+
+DAYS = (
+    ("Monday", "周一"),
+    ("Tuesday", "周二"),
+    ("Wednesday", "周三"),
+    ("Thursday", "周四"),
+    ("Friday", "周五"),
+    ("Saturday", "周六"),
+    ("Sunday", "周日"),
+)
+
+
+def say(language: Language, phrase: str, **facts: object) -> str:
+    """A phrase in a language, its blanks filled in."""
+    return PHRASES[phrase][_PLACE[language]].format(**facts)
+
+
+def meter(language: Language, name: str) -> str:
+    """What a meter is called in prices: ``cached input``."""
+    if language == "zh":
+        return METERS_ZH.get(name, name)
+    return meters.in_words(name.removesuffix("_tokens")).lower()
+
+
+def day(language: Language, weekday: int) -> str:
+    """A day of the week, from Monday, 0."""
+    return DAYS[weekday][_PLACE[language]]

@@ -1,0 +1,150 @@
+"""How one call's price came about, step by step, in the order in which it is rated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from steelyard.catalogue import aloud, offers
+from steelyard.catalogue.documents import Contract, Edition, ListPrice
+from steelyard.catalogue.offers import Called, Offer
+from steelyard.catalogue.phrases import Language, say
+from steelyard.rating import calendar, scalar
+from steelyard.rating.lines import Line
+from steelyard.rating.parts import parts
+from steelyard.values import ids, money, periods
+from steelyard.values.meters import PROMPT_METERS
+from steelyard.values.periods import Month
+from steelyard.values.usage import UsageRecord
+
+
+class Explained(msgspec.Struct, frozen=True, kw_only=True):
+    """The steps in words, and the lines that they lead to; no lines when there is no price."""
+
+    steps: tuple[str, ...]
+    lines: tuple[Line, ...]
+
+
+def explain(
+    record: UsageRecord, edition: Edition, first_open: Month | None, language: Language
+) -> Explained:
+    """Explain a call under the edition that its record names."""
+    offer = scalar.offer_for(record, {record.edition: edition})
+    zone = offer.zone if isinstance(offer, Offer) else edition.zone
+    steps = [_call(record, zone, language), _labels(record, language)]
+    if not isinstance(offer, Offer):
+        return Explained(steps=(*steps, say(language, "unrated", reason=offer)), lines=())
+    steps += _price(record, edition, offer, language)
+    steps += [_calendar(record, edition, offer, language), _tier(record, offer, language)]
+    lines, unrated = scalar.rate([record], {record.edition: edition}, first_open)
+    if len(found := parts(record)) > 1:
+        steps.append(say(language, "tries", count=len(found) - 1))
+    if unrated:
+        steps.append(say(language, "unrated", reason=unrated[0].reason))
+    else:
+        charged = sum(line.amount_pico for line in lines if line.side == "charge")
+        period = lines[0].period if lines else str(periods.month_of(record.at_us, zone))
+        amount = money.exact(charged)
+        steps.append(say(language, "total", amount=amount, currency=offer.currency, period=period))
+    return Explained(steps=tuple(steps), lines=tuple(lines))
+
+
+def _call(record: UsageRecord, zone: str, language: Language) -> str:
+    return say(
+        language,
+        "call",
+        id=ids.text(record.call_id),
+        when=_when(record.at_us, zone),
+        zone=zone,
+        outcome=record.outcome,
+        model=record.model,
+        deployment=record.deployment or "-",
+    )
+
+
+def _labels(record: UsageRecord, language: Language) -> str:
+    more = say(language, "said_region", region=record.region) if record.region else ""
+    more += say(language, "said_mode", mode=record.mode) if record.mode else ""
+    return say(language, "said", tier=record.service_tier, more=more)
+
+
+def _price(
+    record: UsageRecord, edition: Edition, offer: Offer, language: Language
+) -> Iterator[str]:
+    version = _version(edition, offer)
+    called = Called(record.service_tier, record.region, record.mode)
+    rule = offers.price_rule(version, record.model, called)
+    assert rule is not None, "what is sold has a price"
+    yield say(
+        language,
+        "version",
+        edition=record.edition,
+        contract=version.id,
+        day=version.valid_from,
+    )
+    place = version.prices.index(rule) + 1
+    yield say(language, "rule", place=place, model=aloud.priced_for(rule, language))
+    listed = _listed(edition, rule.book, record, called)
+    if listed is None:
+        yield say(language, "rule_own")
+    else:
+        since = _when(listed.from_us, offer.zone)
+        yield say(language, "rule_listed", book=rule.book, since=since, source=listed.source)
+    if rule.discount_ppm:
+        yield say(language, "a_discount", percent=aloud.percents(rule.discount_ppm))
+    else:
+        yield say(language, "no_discount")
+
+
+def _version(edition: Edition, offer: Offer) -> Contract:
+    return max(
+        (
+            each
+            for each in edition.contracts
+            if each.id == offer.contract and each.valid_from_us <= offer.from_us
+        ),
+        key=lambda each: each.valid_from_us,
+    )
+
+
+def _listed(
+    edition: Edition, name: str | None, record: UsageRecord, called: Called
+) -> ListPrice | None:
+    for book in edition.books:
+        if book.id == name:
+            return offers.list_price(book, record.model, called, record.at_us)
+    return None
+
+
+def _calendar(record: UsageRecord, edition: Edition, offer: Offer, language: Language) -> str:
+    if not offer.peaks:
+        return say(language, "no_calendar")
+    place = calendar.peak_of(offer, record.at_us, scalar.ended_us(record))
+    held = offer.peaks[0 if place is None else place].window
+    at_us = scalar.ended_us(record) if held.by == "end" else record.at_us
+    when = f"{_when(at_us, held.zone)} ({held.zone})"
+    if place is None:
+        return say(language, "in_no_window", when=when)
+    return say(language, "in_window", when=when, window=aloud.window(edition, held, language))
+
+
+def _tier(record: UsageRecord, offer: Offer, language: Language) -> str:
+    tariff = scalar.tariff_for(record, offer)
+    if len(tariff.tiers) == 1:
+        return say(language, "one_tier")
+    tokens = sum(record.meters.get(name, 0) for name in PROMPT_METERS)
+    place = tariff.tiers.index(offers.tier_for(tariff, tokens)) + 1
+    return say(
+        language,
+        "in_tier",
+        tokens=f"{tokens:,}",
+        place=place,
+        count=len(tariff.tiers),
+        kind=say(language, tariff.kind),
+    )
+
+
+def _when(at_us: int, zone: str) -> str:
+    moment = periods.from_us(at_us, zone)
+    return f"{moment:%Y-%m-%d %H:%M:%S}"

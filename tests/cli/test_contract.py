@@ -1,0 +1,210 @@
+"""Contracts checked, shown, compared and read aloud; a call's price told step by step."""
+
+from __future__ import annotations
+
+import json
+import string
+
+import pytest
+from click.testing import CliRunner
+
+from steelyard.catalogue.phrases import METERS_ZH, PHRASES
+from steelyard.cli.main import cli
+from steelyard.values.meters import METERS
+
+STUDIO = {
+    "steelyard.toml": """
+[studio]
+name = "Orchard"
+operator = "orchard"
+zone = "Asia/Shanghai"
+
+[[customer]]
+id = "acme"
+name = "Acme Robotics"
+
+[[earner]]
+id = "orchard"
+name = "Orchard"
+""",
+    "shares/cny.toml": """
+id = "costs"
+currency = "CNY"
+valid_from = 2026-01-01
+
+[[cost]]
+component = "scheduling"
+earner = "orchard"
+per_million = { input = "0.5" }
+""",
+    "contracts/old.toml": """
+id = "acme-2026"
+customer = "acme"
+title = "Acme, yearly"
+currency = "CNY"
+valid_from = 2026-01-01
+terms = { due_days = 14, credit_limit = "50000.00" }
+
+[[price]]
+model = "deepseek-*"
+book = "deepseek-cny"
+discount = "12.5%"
+""",
+    "contracts/new.toml": """
+id = "acme-2026"
+customer = "acme"
+title = "Acme, yearly"
+currency = "CNY"
+valid_from = 2026-11-01
+terms = { due_days = 14, credit_limit = "50000.00" }
+
+[[price]]
+model = "deepseek-*"
+service_tier = "batch"
+book = "deepseek-cny"
+discount = "50%"
+calendar = []
+
+[[price]]
+model = "deepseek-*"
+book = "deepseek-cny"
+discount = "12.5%"
+
+[[price]]
+model = "qwen-plus"
+mode = "thinking"
+region = "cn-*"
+tiers = "progressive"
+boundary = "open"
+tier = [
+  { up_to = 32_000, per_million = { input = "1", output = "8" }, per_unit = { requests = "0.01" } },
+  { per_million = { input = "1.33", output = "9" } },
+]
+
+[[price]]
+model = "*"
+per_million = { input = "2", output = "6" }
+calendar = [
+  { factor = "0.5", days = "workdays CN", hours = ["22:00-06:00"], by = "end" },
+  { discount = "25%", days = ["sat", "sun"] },
+]
+""",
+}
+CALLS = """timestamp,model,service_tier,region,mode,seconds,input_tokens,output_tokens
+2026-11-02T11:59:30+08:00,deepseek-flash,,,,60,1000,500
+2026-11-02T11:59:30+08:00,deepseek-flash,batch,,,60,1000,500
+2026-11-02T12:00:00+08:00,qwen-plus,,cn-hangzhou,thinking,,32000,1
+2026-11-02T21:59:30+08:00,glm-5,,,,60,1000,500
+2026-11-03T10:00:00+08:00,glm-5,,,,,1000,500
+"""
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.delenv("STEELYARD_DATABASE", raising=False)
+    for name, text in STUDIO.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, "utf-8")
+
+    def runner(*arguments, status=0):
+        result = CliRunner().invoke(cli, ["--studio", str(tmp_path), *arguments])
+        assert result.exit_code == status, result.output
+        return result
+
+    return runner
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_contract_is_read_aloud(run, golden, language):
+    flags = ["--zh"] if language == "zh" else []
+    said = run("contract", "explain", "acme-2026", "--at", "2026-11-24", *flags).stdout
+    golden(f"cli/contract-{language}.txt", said)
+
+
+def test_a_version_is_read_by_its_day(run):
+    said = run("contract", "explain", "acme-2026", "--at", "2026-10-31", "--json").stdout
+    sentences = json.loads(said)["sentences"]
+    assert sentences[5].startswith(
+        "1. Models deepseek-*: the list price of deepseek-cny on the day"
+    )
+    early = run("contract", "explain", "acme-2026", "--at", "2025-12-31", status=1).stderr
+    assert "in force from 2026-01-01 on" in early
+
+
+def test_what_changed_is_shown(run):
+    said = run("contract", "diff", "acme-2026").stdout.splitlines()
+    assert all(line[:2] in {"- ", "+ "} for line in said)
+    assert sum("batch calls only" in line for line in said) == 1
+    same = run("contract", "diff", "acme-2026", "2026-11-01", "2026-11-01").stdout
+    assert same == "nothing changed\n"
+    wrong = run("contract", "diff", "acme-2026", "2026-11-02", status=1).stderr
+    assert 'did you mean "2026-11-01"?' in wrong
+
+
+def test_prices_are_shown_with_discount_and_factor(run):
+    found = json.loads(run("contract", "show", "acme-2026", "--at", "2026-11-24", "--json").stdout)
+    flash = next(each for each in found if each["model"] == "deepseek-flash")
+    assert flash["tariff"]["tiers"][0]["rates"]["prices"]["input_tokens"] == 875_000
+    window = flash["windows"][0]
+    assert window["tariff"]["tiers"][0]["rates"]["prices"]["input_tokens"] == 1_750_000
+    shown = run("contract", "show", "acme-2026", "--at", "2026-11-24").stdout
+    assert "deepseek-flash" in shown
+
+
+def test_only_the_faults_of_contracts_are_listed(run, tmp_path):
+    assert run("contract", "check").stdout == "2 versions of contracts, all sound\n"
+    file = tmp_path / "contracts" / "old.toml"
+    file.write_text(STUDIO["contracts/old.toml"].replace("12.5%", "112.5%"), "utf-8")
+    said = run("contract", "check", status=1).stdout
+    assert said.startswith("contracts/old.toml:12:1: a discount is between 0% and 100%")
+    file.write_text(STUDIO["contracts/old.toml"], "utf-8")
+    main = STUDIO["steelyard.toml"].replace("Shanghai", "Shanghia")
+    (tmp_path / "steelyard.toml").write_text(main, "utf-8")
+    assert "`steelyard check` shows where" in run("contract", "check", status=1).stderr
+
+
+TWICE, HALF = "Prices are multiplied by 2 from 09:00", "Prices are multiplied by 0.5 from 22:00"
+STEPS = [
+    # the call's place, a step that is said, what is charged
+    (0, f"2026-11-02 11:59:30 (Asia/Shanghai) this holds: {TWICE}", "0.00525"),
+    (1, "The price is the same at all hours.", "0.0015"),
+    (2, "The prompt has 32,000 tokens, so it ends in tier 2 of 2.", "0.032009"),
+    (3, f"At 2026-11-02 22:00:30 (Asia/Shanghai) this holds: {HALF}", "0.0025"),
+    (4, "none of the hours of its calendar hold", "0.005"),
+]
+
+
+def test_a_call_is_explained_as_it_was_booked(run, tmp_path):
+    (tmp_path / "calls.csv").write_text(CALLS, "utf-8")
+    file = str(tmp_path / "calls.csv")
+    run("import", file, "--format", "csv", "--contract", "acme-2026")
+    found = [json.loads(line) for line in run("journal", "cat", "--json").stdout.splitlines()]
+    early = run("contract", "explain", found[0]["call_id"], status=1).stderr
+    assert "`steelyard clerk` books what is in the journal" in early
+    run("clerk", "--once")
+    for place, step, charged in STEPS:
+        told = json.loads(run("contract", "explain", found[place]["call_id"], "--json").stdout)
+        assert any(step in each for each in told["steps"]), told["steps"]
+        assert told["steps"][-1].startswith(f"{charged} CNY is charged")
+        sides = [line["side"] for line in told["lines"]]
+        assert sides == sorted(sides)
+    said = run("contract", "explain", found[0]["call_id"], "--zh").stdout
+    assert "共收费 0.00525 CNY" in said
+    assert run("audit").stdout
+
+
+def test_a_name_that_is_neither_is_refused(run):
+    said = run("contract", "explain", "acme-2025", status=1).stderr
+    assert '"acme-2025" is neither a contract nor the id of a call; did you mean "acme-' in said
+    unknown = run("contract", "explain", "01a19a69-88d0-7c91-bd5b-de01f32d6302", status=1).stderr
+    assert "no call 01a19a69-88d0-7c91-bd5b-de01f32d6302 is booked" in unknown
+
+
+def test_each_phrase_has_the_same_blanks_in_both_languages():
+    def blanks(text: str) -> set[str | None]:
+        return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+
+    for name, (english, chinese) in PHRASES.items():
+        assert blanks(english) == blanks(chinese), name
+    assert set(METERS_ZH) == set(METERS)
