@@ -10,24 +10,12 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Sequence
-from math import inf
 from pathlib import Path
-from typing import cast
 from urllib.parse import urlsplit
 
-import httptools
-
 from steelyard import __version__
+from steelyard.upstream.connection import Answer, Connection
 from steelyard.upstream.transport import IDLE_S, Kind, Limits, Reply, Request, UpstreamError
-
-HEAD_BYTES_MAX = 64 << 10
-"""Bytes in a row that bring nothing of a body: a head, or what pads chunks. Beside one read."""
-
-BUFFER_BYTES_MAX = 256 << 10
-"""Above it an upstream is read no further until its answer is."""
-
-STALE_S = 1.0
-"""A connection used again that closes later than this was alive when it was asked."""
 
 TICK_S_MAX = 0.5
 TICK_S_MIN = 0.02
@@ -36,14 +24,13 @@ TICKS = 10
 
 _HTTPS = 443
 _HTTP = 80
-_SWITCHING = 101
-_FINAL = 200
 
 
 class Client:
     """HTTP/1.1 to the upstream at ``url``, over TCP or over the unix socket at ``socket``.
 
-    ``tls`` is what an ``https`` upstream is trusted by.
+    ``tls`` is what an ``https`` upstream is trusted by. ``connections`` are all that are open, and
+    ``idle`` those of them that nobody uses, the last used at the end.
     """
 
     def __init__(
@@ -60,29 +47,30 @@ class Client:
         self._netloc = parts.netloc.rpartition("@")[2]
         self.limits = limits
         self._heads: dict[tuple[str, str | None], bytes] = {}
-        self._connections: set[_Connection] = set()
-        self._idle: list[_Connection] = []
-        self.waiting: set[_Answer] = set()
+        self.connections: set[Connection] = set()
+        self.idle: list[Connection] = []
+        self.waiting: set[Answer] = set()
         shortest = min(limits.first_byte_s, limits.between_s, IDLE_S)
         self._tick_s = min(TICK_S_MAX, max(TICK_S_MIN, shortest / TICKS))
         self._timer: asyncio.TimerHandle | None = None
 
     async def open(self, request: Request) -> Reply:
         """Send a request; give its answer once the head is there. Raises: UpstreamError."""
+        head = self._head(request)
         loop = asyncio.get_running_loop()
         connection = self._idle_one(loop.time())
         if connection is not None:
-            answer = connection.ask(self._head(request), request.body, used=True)
+            answer = connection.ask(head, request.body, used=True)
             if not await answer.opened():
                 return answer
         connection = await self._connect(loop)
-        answer = connection.ask(self._head(request), request.body, used=False)
+        answer = connection.ask(head, request.body, used=False)
         await answer.opened()
         return answer
 
     async def aclose(self) -> None:
         """Close all connections."""
-        for connection in tuple(self._connections):
+        for connection in tuple(self.connections):
             connection.abort()
         await asyncio.sleep(0)
         if self._timer is not None:
@@ -112,19 +100,19 @@ class Client:
         assert first.isprintable()
         return first.encode("latin-1") + b"\r\n" + _lines(headers)
 
-    def _idle_one(self, now: float) -> _Connection | None:
-        while self._idle:
-            connection = self._idle.pop()
+    def _idle_one(self, now: float) -> Connection | None:
+        while self.idle:
+            connection = self.idle.pop()
             if connection.usable and connection.idle_since > now - IDLE_S:
                 return connection
             connection.abort()
         return None
 
-    async def _connect(self, loop: asyncio.AbstractEventLoop) -> _Connection:
-        if len(self._connections) >= self.limits.connections_max:
+    async def _connect(self, loop: asyncio.AbstractEventLoop) -> Connection:
+        if len(self.connections) >= self.limits.connections_max:
             raise UpstreamError(Kind.UNREACHABLE, "as many connections as connections_max")
-        connection = _Connection(self, loop)
-        self._connections.add(connection)
+        connection = Connection(self, loop)
+        self.connections.add(connection)
         made = False
         try:
             async with asyncio.timeout(self.limits.connect_s):
@@ -142,33 +130,33 @@ class Client:
                 self.lost(connection)
         return connection
 
-    def watch(self, answer: _Answer, loop: asyncio.AbstractEventLoop) -> None:
+    def watch(self, answer: Answer, loop: asyncio.AbstractEventLoop) -> None:
         """Look at an answer's deadline until it is let go."""
         self.waiting.add(answer)
         if self._timer is None:
             self._timer = loop.call_later(self._tick_s, self._look, loop)
 
-    def release(self, connection: _Connection) -> None:
+    def release(self, connection: Connection) -> None:
         """Keep a connection whose answer is whole, when it may be used again."""
         if self._socket is None and connection.usable:
-            self._idle.append(connection)
+            self.idle.append(connection)
         else:
             connection.abort()
 
-    def lost(self, connection: _Connection) -> None:
+    def lost(self, connection: Connection) -> None:
         """A connection is gone."""
-        self._connections.discard(connection)
-        if connection in self._idle:
-            self._idle.remove(connection)
+        self.connections.discard(connection)
+        if connection in self.idle:
+            self.idle.remove(connection)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
         for answer in [each for each in self.waiting if each.deadline <= now]:
             answer.expire()
         old = now - IDLE_S
-        for connection in [each for each in self._idle if each.idle_since <= old]:
+        for connection in [each for each in self.idle if each.idle_since <= old]:
             connection.abort()
-        self._idle = [each for each in self._idle if each.idle_since > old]
+        self.idle = [each for each in self.idle if each.idle_since > old]
         more = self.waiting or self._idle
         self._timer = loop.call_later(self._tick_s, self._look, loop) if more else None
 
@@ -177,307 +165,3 @@ def _lines(headers: Sequence[tuple[str, str]]) -> bytes:
     lines = [f"{name}: {value}" for name, value in headers]
     assert all(line.isprintable() for line in lines), "a line break in a header"
     return "".join(f"{line}\r\n" for line in lines).encode("latin-1")
-
-
-class _Connection(asyncio.Protocol):
-    """One connection; it feeds the answer that it carries."""
-
-    __slots__ = (
-        "_answer",
-        "_client",
-        "_interim",
-        "_keep",
-        "_loop",
-        "_parser",
-        "_transport",
-        "idle_since",
-    )
-
-    def __init__(self, client: Client, loop: asyncio.AbstractEventLoop) -> None:
-        self._client = client
-        self._loop = loop
-        self._transport: asyncio.Transport | None = None
-        self._answer: _Answer | None = None
-        self._parser = httptools.HttpResponseParser(self)
-        self._interim = False
-        self._keep = False
-        self.idle_since = inf
-
-    @property
-    def usable(self) -> bool:
-        """Whether it can carry another request."""
-        return self._keep and self._transport is not None and not self._transport.is_closing()
-
-    def ask(self, head: bytes, body: bytes, *, used: bool) -> _Answer:
-        """Send a request; its answer is fed as it arrives."""
-        assert self._answer is None
-        assert self._transport is not None
-        answer = self._answer = _Answer(self, self._client, self._loop, used=used)
-        self._client.watch(answer, self._loop)
-        self._transport.writelines((head, body))
-        return answer
-
-    def abort(self) -> None:
-        """Close at once, whatever is under way."""
-        if self._transport is not None:
-            self._transport.abort()
-
-    def pause(self) -> None:
-        """Read no further."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.pause_reading()
-
-    def resume(self) -> None:
-        """Read on."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
-
-    def drop(self) -> None:
-        """Leave an answer that nobody reads any further."""
-        self._answer = None
-        self.abort()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Note the way out."""
-        self._transport = cast("asyncio.Transport", transport)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the answer that was under way."""
-        self._client.lost(self)
-        del self._parser  # it holds our methods, which hold us
-        answer, self._answer = self._answer, None
-        if answer is not None:
-            answer.lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        """Feed the answer."""
-        answer = self._answer
-        if answer is None:
-            self.abort()
-            return
-        left = answer.left
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError as exc:
-            if self._answer is not None:
-                answer.fail(Kind.INVALID, f"no HTTP: {exc}", exc)
-                return
-            # More than the answer came: the answer is whole, and its connection of no more use.
-            self._keep = False
-        if answer.left < 0:
-            answer.fail(Kind.TOO_LARGE, "the answer is larger than answer_bytes_max")
-        elif self._answer is None:
-            self.idle_since = self._loop.time()
-            if answer.paused:
-                self.resume()
-            self._client.release(self)
-            answer.finish()
-        else:
-            answer.fed(len(data), left)
-
-    def on_message_begin(self) -> None:
-        """Refuse what nobody asked for. Raises: BufferError, into the parser's own."""
-        if self._answer is None:
-            raise BufferError
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header as it is."""
-        if self._answer is not None:
-            self._answer.headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        """Know the status, but for those that come before the answer's own.
-
-        Raises: BufferError, into the parser's own.
-        """
-        answer = self._answer
-        assert answer is not None
-        status = self._parser.get_status_code()
-        if status == _SWITCHING:
-            raise BufferError
-        self._interim = status < _FINAL
-        if self._interim:
-            answer.headers.clear()
-        else:
-            answer.status = status
-
-    def on_body(self, body: bytes) -> None:
-        """Keep a part of the body."""
-        answer = self._answer
-        assert answer is not None
-        answer.left -= len(body)
-        answer.parts.append(body)
-
-    def on_message_complete(self) -> None:
-        """Let the answer go, and know whether the connection stays."""
-        if self._interim:
-            self._interim = False
-            return
-        self._keep = self._parser.should_keep_alive()
-        self._answer = None
-
-
-class _Answer:
-    """An answer under way, or whole."""
-
-    __slots__ = (
-        "_asked_at",
-        "_client",
-        "_connection",
-        "_dry",
-        "_error",
-        "_loop",
-        "_size",
-        "_stale",
-        "_used",
-        "_waiter",
-        "_whole",
-        "deadline",
-        "headers",
-        "left",
-        "parts",
-        "paused",
-        "status",
-    )
-
-    def __init__(
-        self,
-        connection: _Connection,
-        client: Client,
-        loop: asyncio.AbstractEventLoop,
-        *,
-        used: bool,
-    ) -> None:
-        self._connection: _Connection | None = connection
-        self._client = client
-        self._loop = loop
-        self._used = used
-        self._asked_at = loop.time()
-        self._error: UpstreamError | None = None
-        self._stale = False
-        self._whole = False
-        self.paused = False
-        self._waiter: asyncio.Future[None] | None = None
-        self._dry = 0
-        self._size = 0
-        self.deadline = inf
-        self.status = 0
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.parts: list[bytes] = []
-        self.left = client.limits.answer_bytes_max
-
-    def header(self, name: str) -> str:
-        """A header's value; an empty text when it is not there."""
-        wanted = name.lower().encode("latin-1")
-        for found, value in self.headers:
-            if found.lower() == wanted:
-                return value.decode("latin-1")
-        return ""
-
-    async def opened(self) -> bool:
-        """Wait for the head; True when the connection was stale. Raises: UpstreamError."""
-        try:
-            while not self.status and self._error is None:
-                await self._wait()
-        except asyncio.CancelledError:
-            self.close()
-            raise
-        if not self.status and not self._stale:
-            assert self._error is not None
-            raise self._error
-        return self._stale
-
-    async def read(self) -> bytes:
-        """Whatever has arrived, at least one byte; nothing at the end. Raises: UpstreamError."""
-        while not self.parts:
-            if self._whole:
-                return b""
-            if self._error is not None:
-                raise self._error
-            await self._wait()
-        parts, self.parts, self._size = self.parts, [], 0
-        if self.paused and self._connection is not None:
-            self.paused = False
-            self._connection.resume()
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def close(self) -> None:
-        """Let go of the answer: when it is not whole, its connection is closed at once."""
-        self._end(Kind.BROKEN, "the answer was let go")
-
-    def expire(self) -> None:
-        """Its deadline has passed."""
-        self.fail(Kind.TIMEOUT, "the upstream was silent for too long")
-
-    def fail(self, kind: Kind, detail: str, cause: Exception | None = None) -> None:
-        """End with an error: what has arrived can still be read, unless it is too much."""
-        if kind is Kind.TOO_LARGE:
-            self.parts.clear()
-        self._end(kind, detail, cause)
-
-    def finish(self) -> None:
-        """End with all that there is."""
-        self._whole = True
-        self._connection = None
-        self._client.waiting.discard(self)
-        self._wake()
-
-    def lost(self, exc: Exception | None) -> None:
-        """The connection is gone."""
-        self._connection = None
-        if self.status and exc is None and not self._framed():
-            self.finish()
-            return
-        early = self._loop.time() - self._asked_at < STALE_S
-        self._stale = self._used and early and not self.status and not self._dry
-        self._end(Kind.BROKEN, f"the connection closed: {exc or 'in the middle'}", exc)
-
-    def fed(self, size: int, left: int) -> None:
-        """So many bytes came; ``left`` is what was left to come before."""
-        got = left - self.left
-        self._size += got
-        if got:
-            self._dry = 0
-        else:
-            self._dry += size
-            if self._dry > HEAD_BYTES_MAX:
-                self.fail(Kind.INVALID, "a head, or padding, without an end")
-                return
-        if self._size > BUFFER_BYTES_MAX and not self.paused and self._connection is not None:
-            self.paused = True
-            self._connection.pause()
-        self._wake()
-
-    def _framed(self) -> bool:
-        return any(
-            name.lower() in {b"content-length", b"transfer-encoding"} for name, _ in self.headers
-        )
-
-    def _end(self, kind: Kind, detail: str, cause: Exception | None = None) -> None:
-        if self._whole or self._error is not None:
-            return
-        self._error = UpstreamError(kind, detail)
-        self._error.__cause__ = cause
-        self._client.waiting.discard(self)
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.drop()
-        self._wake()
-
-    async def _wait(self) -> None:
-        """Wait for more; the first byte has one deadline, each one after it its own."""
-        limits = self._client.limits
-        if self.left == limits.answer_bytes_max:
-            self.deadline = self._asked_at + limits.first_byte_s
-        else:
-            self.deadline = self._loop.time() + limits.between_s
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-            self.deadline = inf
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
