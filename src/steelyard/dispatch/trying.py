@@ -19,6 +19,7 @@ from steelyard.dispatch.desk import Desk
 from steelyard.dispatch.records import Attempt, End
 from steelyard.dispatch.refusals import Refusal
 from steelyard.dispatch.router import Plan
+from steelyard.dispatch.seats import Seats
 from steelyard.dispatch.snapshot import Choice
 from steelyard.metering.journal import JournalError, JournalFullError
 from steelyard.values.usage import Try
@@ -69,10 +70,27 @@ class Trying:
         self._waits_s: dict[str, int | None] = {}
         self._tries: list[Try] = []
         self._course = Course()
+        self._seats = Seats(desk.places)
 
     async def make(self) -> Made | Refusal:
-        """Make the call. Refuses: journal_full, journal_failed, before anybody was asked."""
-        first = next(self._ways)
+        """Make the call.
+
+        Refuses: overloaded, journal_full, journal_failed, before anybody was asked.
+        Raises: CallerGoneError, while it waits for a place.
+        """
+        try:
+            return await self._make()
+        finally:
+            self._seats.leave_all()
+
+    async def _make(self) -> Made | Refusal:
+        clock = self._desk.clock
+        began_us, ticket = clock.monotonic_us(), self._desk.ticket(self._call.key)
+        found = await self._seats.first(self._ways, ticket, self._caller.gone)
+        self._course.waited_us = clock.monotonic_us() - began_us
+        if found is None:
+            return refusals.overloaded()
+        first, self._ways = found
         self._asked.append(first)
         self._desk.router.budget.earn()
         refusal = self._announce(attempt := self._attempt(first))
@@ -105,6 +123,7 @@ class Trying:
             end = await flight.fly()
         finally:
             seen.leave()
+            self._seats.leave(choice)
         note(desk, attempt, end)
         if race is None:
             self._course.waited_us += end.waited_us
@@ -147,12 +166,15 @@ class Trying:
     def _second(self, first: Attempt) -> tuple[Choice, Attempt] | None:
         """The attempt that is started beside the first, which may never end."""
         choice = next(self._ways, None)
-        if choice is None or not self._desk.router.budget.spend():
+        if choice is None or not self._seats.has_room(choice):
+            return None
+        if not self._desk.router.budget.spend():
             return None
         self._asked.append(choice)
         attempt = self._attempt(choice)
         if self._announce(attempt, (*self._tries, records.tried(first, None))) is not None:
             return None
+        self._seats.take(choice)
         return choice, attempt
 
     async def _following(self, landed: _Landed) -> tuple[Choice, Attempt] | None:
@@ -175,10 +197,13 @@ class Trying:
             return None
         if pause_us and not await self._pause(pause_us):
             return None
+        if not self._seats.has_room(choice):
+            return None
         attempt = self._attempt(choice)
         tried = records.tried(landed.attempt, end)
         if self._announce(attempt, (*self._tries, tried)) is not None:
             return None
+        self._seats.take(choice)
         self._tries.append(tried)
         return choice, attempt
 
@@ -186,7 +211,8 @@ class Trying:
         """Whom to ask next, and after which pause. Unit: µs."""
         now_us, router = self._desk.clock.monotonic_us(), self._desk.router
         for choice in self._ways:
-            if breaker.admits(router.of(choice.deployment.id).breaker, now_us):
+            admits = breaker.admits(router.of(choice.deployment.id).breaker, now_us)
+            if admits and self._seats.has_room(choice):
                 self._asked.append(choice)
                 return choice, 0
         if self._route.retries is None:

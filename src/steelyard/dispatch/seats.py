@@ -1,0 +1,66 @@
+"""Seats: the places at deployments that one call has, waits for, and gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+
+from steelyard.dispatch.places import Gone, Places, Ticket
+from steelyard.dispatch.snapshot import Choice
+
+
+class Seats:
+    """What a call takes of deployments' capacities; each attempt has one place while it flies."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._taken: list[Choice] = []
+
+    async def first(
+        self, ways: Iterator[Choice], ticket: Ticket, gone: Gone
+    ) -> tuple[Choice, Iterator[Choice]] | None:
+        """Take a place at the first deployment that has one, and say who is left to ask after it.
+
+        Where all of the first one's model are full the call waits for any of them, rather than be
+        answered by another model. None when it took too long. Raises: CallerGoneError.
+        """
+        first = next(ways)
+        if self.take(first):
+            return first, ways
+        alike = [first]
+        for choice in ways:
+            if choice.deployment.model != first.deployment.model:
+                ways = chain((choice,), ways)
+                break
+            alike.append(choice)
+        model = first.deployment.model
+        wanted = {each.deployment.id: each.deployment.capacity for each in alike}
+        name = await self._places.enter(model, wanted, ticket, gone)
+        if name is None:
+            return None
+        chosen = next(each for each in alike if each.deployment.id == name)
+        self._taken.append(chosen)
+        return chosen, chain((each for each in alike if each is not chosen), ways)
+
+    def has_room(self, choice: Choice) -> bool:
+        """Whether a deployment has a place now."""
+        capacity = choice.deployment.capacity
+        return capacity is None or self._places.taken(choice.deployment.id) < capacity
+
+    def take(self, choice: Choice) -> bool:
+        """Take a place at a deployment, if it has one."""
+        if not self.has_room(choice):
+            return False
+        self._places.take(choice.deployment.id)
+        self._taken.append(choice)
+        return True
+
+    def leave(self, choice: Choice) -> None:
+        """Give a place back."""
+        self._taken.remove(choice)
+        self._places.leave(choice.deployment.model, choice.deployment.id)
+
+    def leave_all(self) -> None:
+        """Give back what is left: the places of attempts that were not made."""
+        for choice in tuple(self._taken):
+            self.leave(choice)
