@@ -157,7 +157,7 @@ class Client:
         for connection in [each for each in self.idle if each.idle_since <= old]:
             connection.abort()
         self.idle = [each for each in self.idle if each.idle_since > old]
-        more = self.waiting or self._idle
+        more = self.waiting or self.idle
         self._timer = loop.call_later(self._tick_s, self._look, loop) if more else None
 
 
