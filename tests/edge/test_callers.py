@@ -126,7 +126,7 @@ def flooded(tmp_path) -> Generator[tuple[Gateway, Upstream]]:
 
 
 def test_a_caller_that_never_reads(flooded):
-    """The upstream is held back, memory stays bounded, and the call ends as one too slow."""
+    """The upstream is held back, memory stays bounded, what was not taken is not charged."""
     gateway, upstream = flooded
     idle_kb, highest_kb = rss_kb(gateway), 0
     with send(gateway, sized(asking("flood", streamed=True))):
@@ -138,4 +138,8 @@ def test_a_caller_that_never_reads(flooded):
     assert highest_kb - idle_kb < UNREAD_KB_MAX
     assert upstream.hung_up["flood"].wait(5), "the upstream goes on"
     (record,) = gateway.records()
-    assert record.meters["output_tokens"] * 4 < UNREAD_KB_MAX << 10
+    assert (record.outcome, record.status, record.error) == ("cancelled", 200, "answer_unread")
+    taken = record.meters["output_tokens"]
+    assert 4 * taken < record.meters["egress_bytes"] < UNREAD_KB_MAX << 10
+    assert record.produced is not None
+    assert record.produced["output_tokens"] > taken

@@ -20,6 +20,7 @@ TOLD = [
     refusals.model_not_found("gpt-7"),
     refusals.journal_full(),
     refusals.journal_failed(),
+    refusals.answer_unread(),
     refusals.interrupted(),
     *(refusals.upstream_failed(kind) for kind in Kind),
     refusals.upstream_refused(401, Fault(message="Incorrect API key: sk-up...am")),

@@ -82,6 +82,7 @@ class Flight:
         self._cut_as: Literal["cancelled", "interrupted", "lost"] | None = None
         self._gone = False
         self._begun = False
+        self._unread = False
         self._sent_bytes = 0
         self._held = b""
         self._first_token_us: int | None = None
@@ -123,6 +124,8 @@ class Flight:
         except TimeoutError:
             if self._cut_as is not None:
                 return self._cut_off(self._cut_as)
+            if self._unread:
+                return self._end("cancelled", self._weigher.reading(), refusals.answer_unread())
             return self._fail(refusals.upstream_failed(Kind.TIMEOUT), paid=True)
         finally:
             hangup.end()
@@ -260,6 +263,11 @@ class Flight:
             self._weigher.hang_up(lost_last=True)
             if self._desk.limits.on_hangup == "cancel":
                 raise
+        except asyncio.CancelledError:
+            # The caller has not taken this part, and nobody waits any longer until it does.
+            self._unread = True
+            self._weigher.hang_up(lost_last=True)
+            raise
         else:
             self._sent_bytes += len(out)
 

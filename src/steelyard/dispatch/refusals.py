@@ -44,6 +44,7 @@ class Code(StrEnum):
     UPSTREAM_ANSWER_TOO_LARGE = "upstream_answer_too_large"
     UPSTREAM_UNAUTHORISED = "upstream_unauthorised"
     UPSTREAM_ERROR = "upstream_error"
+    ANSWER_UNREAD = "answer_unread"
     INTERRUPTED = "interrupted"
     JOURNAL_FAILED = "journal_failed"
     INTERNAL_ERROR = "internal_error"
@@ -149,6 +150,13 @@ def journal_failed() -> Refusal:
         code=Code.JOURNAL_FAILED,
         message="This call can't be recorded, so it is not answered.",
         retry_after_s=RETRY_AFTER_S,
+    )
+
+
+def answer_unread() -> Refusal:
+    """A caller that did not take its answer."""
+    return Refusal(
+        code=Code.ANSWER_UNREAD, message="The answer was not read in the time that a call may take."
     )
 
 

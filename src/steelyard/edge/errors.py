@@ -107,6 +107,9 @@ ERRORS: dict[str, ErrorKind] = {
         "server_error",
         "The upstream refused; its status, message, param and code are passed on.",
     ),
+    Code.ANSWER_UNREAD: ErrorKind(
+        408, "invalid_request_error", "The caller did not read its stream within `total_s`."
+    ),
     Code.INTERRUPTED: ErrorKind(503, "server_error", "The gateway was stopped during the call."),
     Code.INTERNAL_ERROR: ErrorKind(500, "server_error", "A fault of the gateway itself."),
 }
