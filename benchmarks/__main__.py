@@ -11,6 +11,7 @@ BENCHMARKS = {
     "import": "benchmarks.importing",
     "gateway": "benchmarks.gateway",
     "streams": "benchmarks.streams",
+    "affinity": "benchmarks.affinity",
 }
 """Each benchmark's module: ``measure()`` gives figures by keys that end in their unit.
 

