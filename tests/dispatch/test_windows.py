@@ -102,15 +102,15 @@ def test_what_is_given_back_is_back(calls, made):
         moments.append((now_us, units))
     for taken_us, units in moments:
         window.correct(at(taken_us), at(now_us), -units)
-    assert window.left(at(now_us)) == window.limit
-    assert window.reset_us(at(now_us)) == 0
+    assert window.room(at(now_us)).left == window.limit
+    assert window.room(at(now_us)).reset_us == 0
 
 
 def test_what_was_used_more_is_taken_late():
     minute = Minute(LIMIT)
     minute.take(at(0), 10)
     minute.correct(at(0), at(50 * SECOND), 100)
-    assert minute.left(at(50 * SECOND)) == 0
+    assert minute.room(at(50 * SECOND)).left == 0
     assert minute.wait_us(at(61 * SECOND), 1) == 50 * SECOND
 
 
@@ -119,7 +119,7 @@ def test_what_is_free_already_does_not_come_back_twice():
     minute.take(at(0), 90)
     minute.take(at(70 * SECOND), 90)
     minute.correct(at(0), at(70 * SECOND), -90)
-    assert minute.left(at(70 * SECOND)) == 10
+    assert minute.room(at(70 * SECOND)).left == 10
 
 
 SMOOTH = [
@@ -135,7 +135,7 @@ SMOOTH = [
 @pytest.mark.parametrize(("per_minute", "burst_s", "at_once", "then_s"), SMOOTH)
 def test_a_burst_and_then_a_sixtieth_each_second(per_minute, burst_s, at_once, then_s):
     smoothing = Smoothing(per_minute, burst_s)
-    assert smoothing.left(at(0)) == at_once
+    assert smoothing.room(at(0)).left == at_once
     for _ in range(at_once):
         assert smoothing.wait_us(at(0), 1) == 0
         smoothing.take(at(0), 1)
@@ -211,15 +211,15 @@ def test_a_call_belongs_to_the_day_on_which_it_was_admitted():
     after = before + 10 * SECOND
     day.take(at(before), 60)
     day.correct(at(before), at(after), -50)
-    assert day.left(at(after)) == LIMIT
+    assert day.room(at(after)).left == LIMIT
     day.take(at(after), 30)
     day.correct(at(after), at(after + HOUR), 5)
-    assert day.left(at(after + HOUR)) == 65
+    assert day.room(at(after + HOUR)).left == 65
 
 
 def test_a_clock_that_is_set_back_opens_no_new_day():
     day, midnight = Day(LIMIT, "Asia/Shanghai"), us("2026-11-24T16:00:00Z")
     day.take(at(midnight), 60)
-    assert day.left(at(midnight - HOUR)) == 40
+    assert day.room(at(midnight - HOUR)).left == 40
     day.take(at(midnight - HOUR), 20)
-    assert day.left(at(midnight + 1)) == 20
+    assert day.room(at(midnight + 1)).left == 20

@@ -52,15 +52,11 @@ class Need(NamedTuple):
     output_tokens: int
     open_ended: bool = False
 
-    def of(self, amount: Amount) -> int:
-        """So many requests, or tokens; ``tokens`` are input and output together."""
-        if amount == "requests":
-            return self.requests
-        if amount == "input_tokens":
-            return self.input_tokens
-        if amount == "output_tokens":
-            return self.output_tokens
-        return self.input_tokens + self.output_tokens
+    @property
+    def units(self) -> tuple[int, int, int, int]:
+        """So many of each of ``AMOUNTS``; ``tokens`` are input and output together."""
+        _, prompt, answer, _ = self
+        return self.requests, prompt, answer, prompt + answer
 
 
 NOTHING = Need(0, 0, 0)
@@ -100,18 +96,18 @@ class Counter:
                 wait_us=CONCURRENCY_RETRY_US,
             )
         worst: Blocked | None = None
-        for amount, span, window in self._windows:
-            units = need.of(amount)
-            wait_us = window.wait_us(now, units)
+        units = need.units
+        for which, span, window in self._windows:
+            wait_us = window.wait_us(now, units[which])
             if wait_us == 0 or (worst is not None and not _longer(wait_us, worst.wait_us)):
                 continue
             worst = Blocked(
                 limit=limit,
-                amount=amount,
+                amount=AMOUNTS[which],
                 span=span,
                 bound=window.limit,
-                needed=units,
-                left=window.left(now),
+                needed=units[which],
+                left=window.room(now).left,
                 wait_us=wait_us,
             )
         return worst
@@ -119,38 +115,42 @@ class Counter:
     def take(self, need: Need, now: Now) -> None:
         """Take what a call needs."""
         self.running += 1
-        for amount, _, window in self._windows:
-            window.take(now, need.of(amount))
+        units = need.units
+        for which, _, window in self._windows:
+            window.take(now, units[which])
 
     def correct(self, held: Need, used: Need, taken: Now, now: Now) -> None:
         """A call that took ``held`` has ended, and used so much."""
         assert self.running > 0
         self.running -= 1
-        for amount, _, window in self._windows:
-            difference = used.of(amount) - held.of(amount)
-            if difference:
-                window.correct(taken, now, difference)
+        before, after = held.units, used.units
+        for which, _, window in self._windows:
+            if before[which] != after[which]:
+                window.correct(taken, now, after[which] - before[which])
 
-    def rooms(self, now: Now) -> Iterator[tuple[bool, Room]]:
-        """What is left of each minute and day; the first says whether that is requests."""
-        for amount, span, window in self._windows:
+    def rooms(self, now: Now) -> Iterator[tuple[Amount, Room]]:
+        """What is left of each minute and day."""
+        for which, span, window in self._windows:
             if span != "burst":
-                left, reset_us = window.left(now), window.reset_us(now)
-                yield amount == "requests", Room(window.limit, left, reset_us)
+                yield AMOUNTS[which], window.room(now)
 
     def answer_max(self, need: Need) -> int:
         """The longest answer for which a call that needs nothing else could be admitted."""
-        longest = OUTPUT_TOKENS_ASSUMED
-        for amount, span, window in self._windows:
-            if span != "burst" and amount == "output_tokens":
+        longest = need.output_tokens
+        for which, span, window in self._windows:
+            if span == "burst":
+                continue
+            if AMOUNTS[which] == "output_tokens":
                 longest = min(longest, window.limit)
-            elif span != "burst" and amount == "tokens":
+            elif AMOUNTS[which] == "tokens":
                 longest = min(longest, window.limit - need.input_tokens)
         return longest
 
     def idle(self, now: Now) -> bool:
         """Whether nothing of the limit is in use, so that the counter may be forgotten."""
-        return self.running == 0 and all(w.reset_us(now) == 0 for _, _, w in self._windows)
+        return self.running == 0 and all(
+            window.room(now).reset_us == 0 for _, _, window in self._windows
+        )
 
 
 def need(ask: Ask) -> Need:
@@ -178,8 +178,8 @@ def fitted(wanted: Need, counters: Sequence[Counter]) -> Need:
     """
     if not wanted.open_ended:
         return wanted
-    longest = min((counter.answer_max(wanted) for counter in counters), default=0)
-    return wanted._replace(output_tokens=max(1, min(wanted.output_tokens, longest)))
+    longest = min(counter.answer_max(wanted) for counter in counters)
+    return wanted._replace(output_tokens=max(1, longest))
 
 
 def take(counters: Sequence[Counter], need: Need, now: Now) -> Blocked | None:
@@ -231,8 +231,8 @@ def standing(counters: Sequence[Counter], now: Now) -> Standing:
     requests: Room | None = None
     tokens: Room | None = None
     for counter in counters:
-        for of_requests, room in counter.rooms(now):
-            if of_requests:
+        for amount, room in counter.rooms(now):
+            if amount == "requests":
                 if requests is None or room.left < requests.left:
                     requests = room
             elif tokens is None or room.left < tokens.left:
@@ -244,14 +244,14 @@ def _longer(wait_us: int | None, than_us: int | None) -> bool:
     return than_us is not None and (wait_us is None or wait_us > than_us)
 
 
-def _windows(limit: Limit, zone: str) -> Iterator[tuple[Amount, Span, Window]]:
-    """The bounds of a limit, in one order: requests before tokens, the minute before the day."""
-    for amount in AMOUNTS:
+def _windows(limit: Limit, zone: str) -> Iterator[tuple[int, Span, Window]]:
+    """A limit's bounds, each by its place in ``AMOUNTS``: the minute, its burst, then the day."""
+    for which, amount in enumerate(AMOUNTS):
         per_minute: int | None = getattr(limit, f"{amount}_per_minute")
         if per_minute is not None:
-            yield amount, "minute", Minute(per_minute)
+            yield which, "minute", Minute(per_minute)
             if limit.burst_s is not None:
-                yield amount, "burst", Smoothing(per_minute, limit.burst_s)
+                yield which, "burst", Smoothing(per_minute, limit.burst_s)
         per_day: int | None = getattr(limit, f"{amount}_per_day")
         if per_day is not None:
-            yield amount, "day", Day(per_day, limit.zone or zone)
+            yield which, "day", Day(per_day, limit.zone or zone)

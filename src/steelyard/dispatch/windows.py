@@ -60,12 +60,8 @@ class Window(Protocol):
         """Take so many more, or fewer, than were taken at ``taken``."""
         ...
 
-    def left(self, now: Now) -> int:
-        """Units that fit now."""
-        ...
-
-    def reset_us(self, now: Now) -> int:
-        """How long until all of it is free again, should nothing more be taken."""
+    def room(self, now: Now) -> Room:
+        """What is left, and how long until all of it is, should nothing more be taken."""
         ...
 
 
@@ -79,6 +75,7 @@ class Minute:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._seconds: dict[int, int] = {}
+        self._oldest = 0
         self._taken = 0
 
     def wait_us(self, now: Now, units: int) -> int | None:
@@ -120,20 +117,18 @@ class Minute:
         if there + difference == 0:
             del self._seconds[second]
 
-    def left(self, now: Now) -> int:
-        """Units that fit now."""
+    def room(self, now: Now) -> Room:
+        """What is left, and how long until all of it is, should nothing more be taken."""
         self._move_on(now)
-        return max(0, self.limit - self._taken)
-
-    def reset_us(self, now: Now) -> int:
-        """How long until all of it is free again, should nothing more be taken."""
-        self._move_on(now)
-        if not self._seconds:
-            return 0
-        return _free_us(next(reversed(self._seconds))) - now.monotonic_us
+        last = next(reversed(self._seconds), None)
+        reset_us = 0 if last is None else _free_us(last) - now.monotonic_us
+        return Room(self.limit, max(0, self.limit - self._taken), reset_us)
 
     def _move_on(self, now: Now) -> None:
         oldest = now.monotonic_us // SECOND_US - MINUTE_S
+        if oldest == self._oldest:
+            return
+        self._oldest = oldest
         while self._seconds and (second := next(iter(self._seconds))) < oldest:
             self._taken -= self._seconds.pop(second)
 
@@ -179,15 +174,11 @@ class Smoothing:
         back = max(0, -difference * _MINUTE_US - drained)
         self._filled = max(0, self._filled - back)
 
-    def left(self, now: Now) -> int:
-        """Units that fit now."""
+    def room(self, now: Now) -> Room:
+        """What is left, and how long until all of it is, should nothing more be taken."""
         self._drain(now)
-        return max(0, self._top - self._filled) // _MINUTE_US
-
-    def reset_us(self, now: Now) -> int:
-        """How long until all of it is free again, should nothing more be taken."""
-        self._drain(now)
-        return -(-self._filled // self._rate)
+        left = max(0, self._top - self._filled) // _MINUTE_US
+        return Room(self.limit, left, -(-self._filled // self._rate))
 
     def _drain(self, now: Now) -> None:
         passed = now.monotonic_us - self._at_us
@@ -227,15 +218,11 @@ class Day:
         if self._start_us <= taken.wall_us < self._end_us:
             self._taken = max(0, self._taken + difference)
 
-    def left(self, now: Now) -> int:
-        """Units that fit now."""
+    def room(self, now: Now) -> Room:
+        """What is left, and how long until the next day begins; 0 when nothing is taken."""
         self._move_on(now)
-        return max(0, self.limit - self._taken)
-
-    def reset_us(self, now: Now) -> int:
-        """How long until the next day begins; 0 when nothing is taken of this one."""
-        self._move_on(now)
-        return self._end_us - now.wall_us if self._taken else 0
+        reset_us = self._end_us - now.wall_us if self._taken else 0
+        return Room(self.limit, max(0, self.limit - self._taken), reset_us)
 
     def _move_on(self, now: Now) -> None:
         if self._start_us - _SET_BACK_US <= now.wall_us < self._end_us:
