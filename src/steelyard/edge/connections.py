@@ -16,8 +16,7 @@ from typing import Literal, cast
 import httptools
 import msgspec
 
-from steelyard.edge.gateway import Gateway
-from steelyard.edge.rsgi import ProtocolClosed
+from steelyard.edge.rsgi import Application, ProtocolClosed
 
 BACKLOG = 1024
 HEADERS_MAX = 100
@@ -56,10 +55,10 @@ class Listen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Server:
-    """Serves a gateway until it is told to stop; then calls in flight end, and it does."""
+    """Serves an application until it is told to stop; then calls in flight end, and it does."""
 
-    def __init__(self, gateway: Gateway, listen: Listen) -> None:
-        self.gateway = gateway
+    def __init__(self, application: Application, listen: Listen) -> None:
+        self.application = application
         self.listen = listen
         self.connections: set[Connection] = set()
         self.date = formatdate(usegmt=True)
@@ -110,6 +109,10 @@ class Server:
 
 class _RefusedError(Exception):
     """A head that is larger than allowed."""
+
+
+class _UnframedError(Exception):
+    """A body of which it is not sure where it ends. Source: RFC 9112, 6.1 and 6.3."""
 
 
 class Connection(asyncio.Protocol):
@@ -237,12 +240,15 @@ class Connection(asyncio.Protocol):
         request.headers.setdefault(name.lower().decode("latin-1"), value.decode("latin-1"))
 
     def on_headers_complete(self) -> None:
-        """A head is whole: its request can be served."""
+        """A head is whole: its request can be served. Raises: _UnframedError."""
         request, parser = self._incoming, self._parser
         assert request is not None
         assert parser is not None
         request.method = parser.get_method().decode("latin-1")
         request.chunks = parser.get_http_version() == "1.1"
+        encoding = request.headers.get("transfer-encoding")
+        if encoding is not None and (encoding.lower() != "chunked" or not request.chunks):
+            raise _UnframedError
         request.keep = request.chunks and parser.should_keep_alive()
         request.arriving = True
         self._incoming = None
@@ -324,7 +330,7 @@ class Connection(asyncio.Protocol):
 
     async def _serve(self, request: Request) -> None:
         try:
-            await self._server.gateway.__rsgi__(request, request)
+            await self._server.application.__rsgi__(request, request)
         except (
             BaseException
         ):  # the caller sees that its answer is not whole; the loop logs the rest
@@ -366,10 +372,12 @@ class Connection(asyncio.Protocol):
         broken = self._arriving
         if broken is not None and broken is not self._serving:
             self._waiting.pop()
-        if broken is self._serving and not self._waiting and not (broken and broken.started):
+        if self._waiting:
+            return
+        if self._serving is None or (broken is self._serving and not self._serving.started):
             self.write((_REFUSED % _LINES[status]).encode())
             self._transport.close()
-        elif broken is not None and broken is self._serving:
+        elif broken is self._serving:
             self.abort()
 
 

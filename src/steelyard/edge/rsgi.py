@@ -9,7 +9,7 @@ from granian.rsgi import (
     ProtocolClosed,  # pyright: ignore[reportPrivateImportUsage] - documented as public
 )
 
-__all__ = ["HTTPProtocol", "Headers", "ProtocolClosed", "Scope", "StreamTransport"]
+__all__ = ["Application", "HTTPProtocol", "Headers", "ProtocolClosed", "Scope", "StreamTransport"]
 
 
 class Headers(Protocol):
@@ -76,4 +76,12 @@ class HTTPProtocol(Protocol):
 
     def response_stream(self, status: int, headers: Sequence[tuple[str, str]]) -> StreamTransport:
         """Begin to answer part by part."""
+        ...
+
+
+class Application(Protocol):
+    """What answers requests."""
+
+    async def __rsgi__(self, scope: Scope, proto: HTTPProtocol) -> None:
+        """Answer one request."""
         ...
