@@ -1,4 +1,4 @@
-"""Writes docs/reference from the code: commands, settings, meters, error codes (./dev docs)."""
+"""Writes docs/reference from the code: commands, settings, meters, errors, metrics (./dev docs)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import msgspec
 
 from steelyard.cli.main import cli
 from steelyard.edge.errors import ERRORS
+from steelyard.edge.telemetry.families import FAMILIES
 from steelyard.settings import Settings
 from steelyard.values.meters import METERS
 
@@ -129,6 +130,13 @@ def error_sections() -> Iterator[str]:
         yield f"## {code}\n\nStatus {error.status}. {error.meaning}"
 
 
+def metric_sections() -> Iterator[str]:
+    """A heading, the meaning, the kind and the labels of each metric."""
+    for name, family in FAMILIES.items():
+        labels = ", ".join(f"`{label}`" for label in ("worker", *family.labels))
+        yield f"## {name}\n\n{family.meaning} A {family.kind}. Labels: {labels}."
+
+
 def pages() -> dict[str, str]:
     """Each page of the reference by its file name."""
     return {
@@ -152,6 +160,12 @@ def pages() -> dict[str, str]:
             "Error codes",
             "What a refused or failed call is told: `error.code` in the body, and the status.",
             error_sections(),
+        ),
+        "metrics.md": page(
+            "Metrics",
+            "What `/metrics` of the gateway shows, for Prometheus. `worker` is the number of the "
+            "process; `customer` names those that called first, and `other` for the rest.",
+            metric_sections(),
         ),
     }
 

@@ -10,6 +10,8 @@ import pytest
 from docs import generate
 from steelyard.cli.main import cli
 from steelyard.edge.errors import ERRORS
+from steelyard.edge.telemetry.access import Line
+from steelyard.edge.telemetry.families import FAMILIES
 from steelyard.values.meters import METERS
 
 ROOT = Path(__file__).parents[1]
@@ -24,7 +26,7 @@ def written(name: str) -> str:
     return (generate.REFERENCE / name).read_text("utf-8")
 
 
-@pytest.mark.parametrize("name", ["cli.md", "settings.md", "meters.md", "errors.md"])
+@pytest.mark.parametrize("name", ["cli.md", "settings.md", "meters.md", "errors.md", "metrics.md"])
 def test_a_page_is_what_the_code_says(name):
     assert written(name) == generate.pages()[name], "./dev docs writes it again"
 
@@ -59,6 +61,17 @@ def test_each_meter_has_its_heading():
 def test_each_error_code_has_its_heading():
     assert ERRORS
     assert set(ERRORS) <= headings(written("errors.md"))
+
+
+def test_each_metric_has_its_heading():
+    assert FAMILIES
+    assert set(FAMILIES) <= headings(written("metrics.md"))
+
+
+def test_each_field_of_the_access_log_is_described():
+    guide = (ROOT / "docs" / "guide" / "observe.md").read_text("utf-8")
+    described = set(re.findall(r"^\| `(\w+)`", guide, re.MULTILINE))
+    assert set(Line.__struct_fields__) <= described
 
 
 def anchors(text: str) -> set[str]:

@@ -24,13 +24,14 @@ import msgspec
 import uvloop
 
 from steelyard import app
+from steelyard.dispatch import breaker
 from steelyard.dispatch import desk as dispatch
 from steelyard.dispatch.cache import Cache, Rule
 from steelyard.dispatch.desk import Desk
 from steelyard.edge import body, server
 from steelyard.edge.gateway import Gateway
 from steelyard.edge.telemetry import opening
-from steelyard.edge.telemetry.families import Sample
+from steelyard.edge.telemetry.families import BREAKERS, Sample
 from steelyard.edge.telemetry.opening import Telemetry
 from steelyard.metering.journal import JournalWriter
 from steelyard.settings import GatewaySettings
@@ -100,8 +101,8 @@ async def run(opened: Studio, port: int | None, number: int) -> int:
     )
     with (
         contextlib.closing(snapshots),
+        contextlib.closing(telemetry),
         contextlib.closing(writer),
-        contextlib.closing(_telemetry(opened, writer, number)) as telemetry,
     ):
         transports = app.open_transports(opened, clock)
         desk = Desk(
@@ -207,8 +208,12 @@ def _telemetry(opened: Studio, writer_id: str, number: int) -> Telemetry:
 def _gauges(desk: Desk, writer: JournalWriter) -> Iterator[Sample]:
     """What is looked at only when somebody asks."""
     yield Sample("steelyard_calls_in_flight", (), [desk.in_flight])
-    for place, calls in desk.places.lengths():
-        yield Sample("steelyard_queue_length", (place,), [calls])
+    for line, calls in desk.places.lengths():
+        yield Sample("steelyard_queue_length", (line,), [calls])
+    now_us = desk.clock.monotonic_us()
+    for deployment, seen in desk.router.vitals.items():
+        state = BREAKERS.index(breaker.phase(seen.breaker, now_us))
+        yield Sample("steelyard_breaker_state", (deployment,), [state])
     yield Sample("steelyard_journal_bytes_total", (), [writer.written_bytes])
 
 

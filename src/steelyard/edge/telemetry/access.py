@@ -38,6 +38,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     key: str | None = None
     operation: str | None = None
     model: str | None = None
+    asked: str | None = None
     deployment: str | None = None
     streamed: bool = False
     attempts: int = 0
@@ -135,6 +136,7 @@ def line_of(seen: Ended | Refused) -> Line:
         key=record.key_id,
         operation=seen.operation,
         model=record.model,
+        asked=record.asked,
         deployment=record.deployment,
         streamed=record.streamed,
         attempts=record.attempts,

@@ -8,6 +8,9 @@ import msgspec
 
 Kind = Literal["counter", "gauge", "histogram"]
 
+BREAKERS = ("closed", "half_open", "open")
+"""The states of a breaker, by their number in ``steelyard_breaker_state``."""
+
 _CALL = ("model", "deployment", "customer")
 
 
@@ -81,10 +84,10 @@ FAMILIES: dict[str, Family] = {
     ),
     "steelyard_calls_in_flight": Family("gauge", (), "Calls that are being served."),
     "steelyard_queue_length": Family(
-        "gauge", ("deployment",), "Calls that wait for a place at a deployment."
+        "gauge", ("line",), "Calls that wait in line: for the worker, or for a model's places."
     ),
     "steelyard_breaker_state": Family(
-        "gauge", ("deployment",), "A deployment's breaker: 0 closed, 1 half-open, 2 open."
+        "gauge", ("deployment",), "A deployment's breaker: 0 closed, 1 half open, 2 open."
     ),
     "steelyard_journal_bytes_total": Family(
         "counter", (), "Bytes that the worker has appended to the journal."

@@ -169,7 +169,7 @@ class Exporter(Unmoved):
         deployment = self._deployments.get(seen.record.deployment)
         about: Attributes = {
             "gen_ai.operation.name": seen.operation,
-            "gen_ai.request.model": seen.record.model,
+            "gen_ai.request.model": seen.record.asked or seen.record.model,
         }
         if deployment is not None:
             about["gen_ai.provider.name"] = deployment.provider
@@ -177,10 +177,10 @@ class Exporter(Unmoved):
         return about
 
     def _about_attempt(self, seen: Landed) -> Attributes:
-        ask, deployment = seen.attempt.ask, seen.attempt.deployment
+        deployment = seen.attempt.deployment
         about: Attributes = {
-            "gen_ai.operation.name": ask.kind,
-            "gen_ai.request.model": deployment.upstream_model or ask.model,
+            "gen_ai.operation.name": seen.attempt.ask.kind,
+            "gen_ai.request.model": deployment.upstream_model or deployment.model,
             "gen_ai.provider.name": deployment.provider,
         }
         return about if seen.error is None else about | {"error.type": seen.error}
@@ -215,7 +215,7 @@ class Exporter(Unmoved):
             "steelyard.outcome": record.outcome,
         }
         return self._span(
-            f"{seen.operation} {record.model}",
+            f"{seen.operation} {record.asked or record.model}",
             SpanKind.SERVER,
             trace,
             (tracing.span_id(arrival.call_id, 0), trace.parent),
@@ -230,7 +230,10 @@ class Exporter(Unmoved):
             f"{about['gen_ai.operation.name']} {about['gen_ai.request.model']}",
             SpanKind.CLIENT,
             trace,
-            (tracing.span_id(arrival.call_id, 1), tracing.span_id(arrival.call_id, 0)),
+            (
+                tracing.span_id(arrival.call_id, seen.attempt.number),
+                tracing.span_id(arrival.call_id, 0),
+            ),
             (offset_us + seen.opened_us, offset_us + seen.closed_us),
             about | {"steelyard.deployment": seen.attempt.deployment.id},
         )

@@ -56,16 +56,18 @@ class Tallies(Unmoved):
 
     def began(self, attempt: Attempt) -> None:
         """Count an attempt as under way."""
-        self._in_flight[attempt.ask.model, attempt.deployment.id] += 1
+        self._in_flight[attempt.deployment.model, attempt.deployment.id] += 1
 
     def first_byte(self, attempt: Attempt, first_token_us: int) -> None:
         """Count the time to a first token as soon as it is there."""
-        series = self._of(attempt.ask.model, attempt.deployment.id, attempt.key.customer)
-        _add(series.firsts, _FIRST_TOKEN_US, first_token_us)
+        if attempt.shadow_of is None:  # nobody waits for a copy
+            deployment = attempt.deployment
+            series = self._of(deployment.model, deployment.id, attempt.key.customer)
+            _add(series.firsts, _FIRST_TOKEN_US, first_token_us)
 
     def landed(self, seen: Landed) -> None:
         """Count the end of an attempt."""
-        model, deployment = seen.attempt.ask.model, seen.attempt.deployment.id
+        model, deployment = seen.attempt.deployment.model, seen.attempt.deployment.id
         self._in_flight[model, deployment] -= 1
         self._attempts[model, deployment, seen.outcome, seen.error or ""] += 1
 
