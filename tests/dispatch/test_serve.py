@@ -44,7 +44,7 @@ class World:
         self.streamed = streamed
         self.secret: str | None = SECRET
         self.asked: Ask | Refusal | None = None
-        self.journal_fails: dict[str, Exception] = {}
+        self.journal_fails: dict[str, BaseException] = {}
         self.hang_up_at: int | None = None
         """The send that fails, counted from 0."""
         self.hung_up = asyncio.Event()
