@@ -123,6 +123,8 @@ class Trying:
             end = await flight.fly()
         finally:
             seen.leave()
+            if race is not None:
+                race.flights.remove(flight)
             self._seats.leave(choice)
         note(desk, attempt, end)
         if race is None:
