@@ -18,16 +18,16 @@ Editions = Callable[[Iterable[int]], Mapping[int, Edition]]
 
 
 class Takings:
-    """Follows a journal from its end on; ``cursors`` is how far the books have read it."""
+    """Follows a journal from ``cursors`` on, how far the books have read it."""
 
     def __init__(self, journal: Path, cursors: Mapping[str, int], editions: Editions) -> None:
         self._journal = Journal(journal)
-        self._cursors = dict(cursors) | self._journal.frontier(cursors)
+        self._cursors = dict(cursors)
         self._editions = editions
         self._known: dict[int, Edition] = {}
 
     def more(self) -> list[Sold]:
-        """What was charged for the calls that came since the last time.
+        """What was charged for the calls that came since the last time, or are not booked yet.
 
         Calls that are imported meanwhile are not what the gateway does, and are left out.
         """
@@ -41,7 +41,7 @@ class Takings:
             wanted = {each.edition for each in records} - self._known.keys()
             if wanted:
                 self._known |= self._editions(wanted)
-            rated = columnar.rate(columnar.columns(records), self._known, None)
+            rated = columnar.rate(columnar.columns(records), self._known, None, {})
             sold += [
                 Sold(each.customer, each.model, each.currency, each.amount_pico)
                 for each in totals(rated.table)
