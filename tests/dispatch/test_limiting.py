@@ -300,6 +300,10 @@ async def test_days_are_those_of_the_customer_s_contract():
     await admitted(counting)
     assert (await turned(counting, second=12 * 3600 - 1)).wait_us == SECOND
     await admitted(counting, second=12 * 3600)
+    of_all = Counting(limit("a", "model", requests_per_day=1))
+    of_all.studio = msgspec.structs.replace(of_all.studio, zone="America/New_York")
+    await admitted(of_all)
+    assert (await turned(of_all, second=3599)).wait_us == SECOND
     elsewhere = Counting(limit("a", requests_per_day=1, zone="UTC"))
     await admitted(elsewhere)
     assert (await turned(elsewhere, second=12 * 3600)).wait_us == 8 * 3600 * SECOND

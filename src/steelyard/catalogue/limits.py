@@ -27,7 +27,7 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     count. Unit: ``*_per_minute`` and ``*_per_day`` requests or tokens, where ``tokens`` are input
     and output together; ``concurrency`` calls at once; ``burst_s`` seconds whose sixtieths of a
     minute may be used at once, None: the whole minute. ``zone`` is where the days begin, None: in
-    the customer's zone.
+    the customer's zone, or the studio's for a model of all customers.
     """
 
     id: Identifier

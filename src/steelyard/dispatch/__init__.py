@@ -1,7 +1,7 @@
 """Dispatch: one call, from its key to its last byte.
 
-Owns: the control flow of a call (``serve``), what a worker knows (``snapshot``), why a call is
-refused (``refusals``).
+Owns: the control flow of a call (``serve``), what a worker knows (``snapshot``), what a call holds
+of its limits (``allowances``) and where it waits (``places``), why it is refused (``refusals``).
 Does not own: HTTP (``edge``), sockets and wire formats (``upstream``), the journal's files
 (``metering``), prices.
 

@@ -122,9 +122,8 @@ class LocalAllowances:
             return known[1]
         if len(self._ways) >= WAYS_KEPT or len(self._counters) >= self._sweep_at:
             self._sweep(now)
-        zone = snapshot.zones.get(key.customer, "UTC")
         found = tuple(
-            self._counter(limit, key, model, zone)
+            self._counter(limit, key, model, zone_of(limit, snapshot, key))
             for limit in snapshot.limits
             if applies(limit, key, model)
         )
@@ -156,6 +155,13 @@ def applies(limit: Limit, key: Key, model: str) -> bool:
         and _any(limit.workspaces, key.workspace)
         and (bool(key.workspace) or "workspace" not in subjects(limit))
     )
+
+
+def zone_of(limit: Limit, snapshot: Snapshot, key: Key) -> str:
+    """Where the days of a limit begin that names no zone: at its customer's, else the studio's."""
+    if subjects(limit) == ("model",):
+        return snapshot.zone
+    return snapshot.zones.get(key.customer, snapshot.zone)
 
 
 def _any(patterns: tuple[str, ...], name: str) -> bool:

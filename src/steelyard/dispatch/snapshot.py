@@ -43,6 +43,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     models: dict[str, Model]
     places: dict[tuple[str, str], tuple[Place, ...]]
     limits: tuple[Limit, ...] = ()
+    zone: str = "UTC"
     zones: dict[str, str] = {}
     weights: dict[str, int] = {}
     routes: dict[str, Route] = {}
@@ -75,6 +76,7 @@ def take(
         models=models,
         places=places,
         limits=limits,
+        zone=edition.zone,
         zones=zones,
         weights={each.id: each.weight for each in edition.customers},
         routes={each.model: each for each in routes},
