@@ -49,7 +49,7 @@ SAME = [
     b' 0.5 , "user":"someone" }',
     b'0.5,"prompt_cache_key":"k","safety_identifier":"s"}',
     b'0.5,"stream_options":null}',
-    b'0.5,"stream_options":{"include_usage":true}}',
+    b'0.5,"stream_options":{"include_usage":true,"include_cost":true}}',
     b'0.5,"store":false,"web_search_options":null}',
     b'0.4,"temperature":0.5}',
 ]

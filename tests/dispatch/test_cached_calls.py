@@ -6,12 +6,12 @@ import pytest
 from msgspec import structs
 
 from steelyard.dispatch.cache import HIT, Cache, Rule
-from steelyard.dispatch.calls import Answer, CallerGoneError
+from steelyard.dispatch.calls import Answer, Arrival, Ask, CallerGoneError
 from steelyard.dispatch.desk import Desk
 from steelyard.dispatch.refusals import Code, Refusal
 from steelyard.dispatch.serve import serve
 from steelyard.metering.journal import JournalError, JournalFullError
-from tests.dispatch.studio import DEPLOYMENT
+from tests.dispatch.studio import DEPLOYMENT, KEY
 from tests.dispatch.test_serve import DONE, EVENTS, WHOLE, World
 
 RULE = Rule(models=("*",), keys=("*",), ttl_s=60, bytes_max=1 << 20)
@@ -110,3 +110,61 @@ async def test_a_stream_that_was_cut_off_is_not_kept():
     world.hang_up_at = 1
     await serve(desk, world)
     assert desk.cache.shelves[0].bytes == 0
+
+
+class Choosy(World):
+    """A caller that wants other deployments than the one that answered first."""
+
+    wanted = ""
+
+    @property
+    def arrival(self) -> Arrival:
+        return structs.replace(super().arrival, deployments=self.wanted)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "hit"),
+    [("", True), (DEPLOYMENT, True), ("second", False), (f"!{DEPLOYMENT}", False)],
+)
+async def test_whoever_wants_other_deployments_gets_a_new_answer(wanted, hit):
+    world = Choosy(WHOLE, streamed=False)
+    desk = world.desk()
+    desk.cache = Cache([RULE])
+    key = structs.replace(KEY, routing=True)
+    desk.snapshot = structs.replace(desk.snapshot, keys={KEY.sha256: key}, routes={})
+    desk.transports = {DEPLOYMENT: world, "second": world}
+    await serve(desk, world)
+    answered_by = world.records[-1].deployment
+    world.wanted = wanted if answered_by == DEPLOYMENT else swapped(wanted)
+    world.parts.append(WHOLE)
+    assert isinstance(await serve(desk, world), Answer)
+    assert ("cache_hits" in world.records[-1].meters) is hit
+
+
+def swapped(wanted: str) -> str:
+    names = {DEPLOYMENT: "second", "second": DEPLOYMENT}
+    return wanted and wanted[: -len(wanted.lstrip("!"))] + names[wanted.lstrip("!")]
+
+
+async def test_a_key_of_one_region_gets_no_answer_of_another():
+    world, desk = await answered(streamed=False)
+    key = structs.replace(KEY, regions=("cn-*",))
+    desk.snapshot = structs.replace(desk.snapshot, keys={KEY.sha256: key})
+    assert isinstance(await serve(desk, world), Refusal)
+    assert len(world.records) == 1
+
+
+async def test_the_price_of_a_hit_is_told():
+    """In the head of an answer; in the usage of a stream whose caller asked for it."""
+    world, desk = await answered(streamed=False)
+    await serve(desk, world)
+    assert world.noted["x-steelyard-price"] == "0"
+    world, desk = await answered()
+    ask = await world.ask()
+    assert isinstance(ask, Ask)
+    world.asked = structs.replace(ask, include_usage=True, include_cost=True)
+    await serve(desk, world)
+    usage = world.got.split(b"data: ")[-2]
+    assert b'"completion_tokens":4,"cost":"0","currency":"CNY"' in usage
+    assert world.got.endswith(DONE)
+    assert world.records[-1].meters["egress_bytes"] == len(world.got)

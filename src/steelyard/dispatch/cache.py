@@ -197,7 +197,8 @@ def name_of(customer: str, ask: Ask) -> bytes | None:
             if name not in _WITHOUT_EFFECT and name not in _ACTING
         }
         options: dict[str, object] = _OPTIONS.decode(fields.get("stream_options", b"null")) or {}
-        options.pop("include_usage", None)
+        for ours in ("include_usage", "include_cost"):
+            options.pop(ours, None)
         whole = (customer, ask.kind, ask.model, ask.streamed, options, told)
         return hashlib.sha256(_CANONICAL.encode(whole)).digest()
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError):

@@ -33,8 +33,9 @@ def held_from(events: bytes) -> int | None:
 
 
 def with_place(events: bytes) -> bytes:
-    """Events with a place for the cost in their usage; the same where they tell none."""
-    start = events.find(_DATA)
+    """Events with a place for the cost in their last usage; the same where they tell none."""
+    held = held_from(events)
+    start = events.find(_DATA, held or 0)
     end = events.find(b"\n", start)
     try:
         usage = bytes(_EVENT.decode(events[start + len(_DATA) : end])["usage"])
@@ -42,7 +43,7 @@ def with_place(events: bytes) -> bytes:
         return events
     if not usage.endswith(b"}") or len(usage) <= len(b"{}"):
         return events
-    return events.replace(usage, usage[:-1] + PLACE + b"}", 1)
+    return events[:start] + events[start:].replace(usage, usage[:-1] + PLACE + b"}", 1)
 
 
 def filled(events: bytes, record: UsageRecord, offer: Offer) -> bytes:

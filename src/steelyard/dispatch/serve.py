@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from steelyard.catalogue.offers import Offer
 from steelyard.dispatch import cache, costs, limiting, records, refusals, router, shadows
 from steelyard.dispatch.allowances import Held, Turned
 from steelyard.dispatch.attempts import HTTP_OK
@@ -14,7 +15,7 @@ from steelyard.dispatch.observing import Ended, Refused
 from steelyard.dispatch.records import Call, End
 from steelyard.dispatch.refusals import Refusal
 from steelyard.dispatch.router import Plan
-from steelyard.dispatch.snapshot import Choice, Snapshot, usable
+from steelyard.dispatch.snapshot import Choice, Snapshot
 from steelyard.dispatch.trying import Made, Trying
 from steelyard.governance import keys
 from steelyard.governance.keys import Key
@@ -60,9 +61,9 @@ async def _answer(desk: Desk, caller: Caller, plan: Plan, held: Held) -> Answer 
     """Answer a call that was admitted, from the cache or anew. Raises: CallerGoneError."""
     call = plan.call
     slot = desk.cache.slot(call.key, call.ask, caller.arrival.cache)
-    kept = None if slot is None else _find(desk, call, slot)
-    if kept is not None:
-        return await _give_again(desk, caller, call, held, kept)
+    found = None if slot is None else _find(desk, plan, slot)
+    if found is not None:
+        return await _give_again(desk, caller, call, held, *found)
     ways = desk.router.ways(desk.snapshot, plan, desk.clock.monotonic_us())
     if isinstance(ways, Refusal):
         return _refused(desk, caller, ways, call.key)
@@ -81,22 +82,24 @@ async def _admit(desk: Desk, caller: Caller, key: Key) -> Plan | Refusal:
     return router.plan(snapshot, call)
 
 
-def _find(desk: Desk, call: Call, slot: Slot) -> Kept | None:
+def _find(desk: Desk, plan: Plan, slot: Slot) -> tuple[Kept, Offer] | None:
     """The answer kept for a call, if it came from a deployment that the call may use now."""
-    arrival = call.arrival
-    kept = None if arrival.cache else slot.find(desk.clock.monotonic_us())
+    kept = None if plan.call.arrival.cache else slot.find(desk.clock.monotonic_us())
     if kept is None:
         return None
-    open_to = usable(desk.snapshot, call.key, call.ask.model, arrival.at_us)
-    return kept if any(each.id == kept.original.deployment for each in open_to) else None
+    offers = (c.offer for c in plan.open_to if c.deployment.id == kept.original.deployment)
+    offer = next(offers, None)
+    return None if offer is None else (kept, offer)
 
 
 async def _give_again(
-    desk: Desk, caller: Caller, call: Call, held: Held, kept: Kept
+    desk: Desk, caller: Caller, call: Call, held: Held, kept: Kept, offer: Offer
 ) -> Answer | Refusal | None:
     """Answer a call as an equal one was answered, and record it. Raises: CallerGoneError."""
     arrival, ask = call.arrival, call.ask
     body = cache.replayed(kept, ask)
+    if ask.include_cost:
+        body = costs.with_place(body)
     record = records.hit(call, kept.original, len(body), _taken_us(desk, arrival))
     desk.allowances.settle(held, limiting.used(record), desk.now())
     try:
@@ -110,9 +113,10 @@ async def _give_again(
     if desk.observer is not None:
         desk.observer.ended(Ended(arrival, ask.kind, record))
     if not ask.streamed:
+        caller.note(costs.headers(record, offer))
         return Answer(body, cache.HIT)
     caller.begin(cache.HIT)
-    await caller.send(body)
+    await caller.send(costs.filled(body, record, offer))
     return None
 
 
