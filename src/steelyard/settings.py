@@ -104,6 +104,15 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     queue_s: Annotated[
         int, Meta(ge=1, le=600, description="How long a call waits at most; then: 503.")
     ] = 10
+    retry_percent: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=100,
+            description="Attempts beyond the first, at most so many to a hundred calls (and ten, "
+            "before there were any): when everything fails, load does not multiply.",
+        ),
+    ] = 20
     on_hangup: Annotated[
         HangupPolicy,
         Meta(

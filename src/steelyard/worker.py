@@ -117,6 +117,7 @@ async def run(opened: Studio, port: int | None, number: int) -> int:
                 queue_calls_max=settings.queue_calls_max,
                 queue_s=settings.queue_s,
                 on_hangup=settings.on_hangup,
+                retry_percent=settings.retry_percent,
             ),
             observer=telemetry.observer,
             cache=_cache(opened),
