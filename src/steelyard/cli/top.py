@@ -25,9 +25,11 @@ from steelyard.lab import pulse as lab
 from steelyard.lab import scrapes
 from steelyard.lab.pulse import Pulse, Sold
 from steelyard.lab.scrapes import NotMetricsError, Scrape
-from steelyard.lab.takings import Takings
+from steelyard.lab.takings import Standing, Takings
+from steelyard.store.books import Books
 from steelyard.store.engines import SchemaError
 from steelyard.studio import Studio
+from steelyard.values import periods
 
 WINDOW_S = 10.0
 """Over how long rates are taken: short enough to see a change, long enough to see a quiet model."""
@@ -162,11 +164,21 @@ def _takings(opened: Studio | None) -> Generator[Takings | None]:
             def editions(numbers: Iterable[int]) -> dict[int, Edition]:
                 return {number: found for number, (_, found) in books.editions(numbers).items()}
 
-            yield Takings(opened.root / "journal", books.cursors(), editions)
+            yield Takings(opened.root / "journal", _standing(books), editions)
         finally:
             engine.dispose()
     except (OperationalError, SchemaError) as exc:
         fail(str(exc))
+
+
+def _standing(books: Books) -> Standing:
+    """Where the books stand, read while the clerk booked nothing."""
+    while True:
+        head = books.head()
+        first_open = periods.month(head.first_open) if head.first_open else None
+        found = Standing(books.cursors(), books.counters(head.first_open), first_open)
+        if books.head() == head:
+            return found
 
 
 def _url(opened: Studio | None) -> str:

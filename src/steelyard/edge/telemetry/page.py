@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import os
 import time
@@ -50,7 +51,8 @@ class Numbers:
     async def publish(self) -> None:
         """Leave our numbers for the siblings, again and again."""
         while self._folder is not None:
-            await asyncio.to_thread(self._leave, self._folder, self._samples())
+            with contextlib.suppress(OSError):  # on a full disk ours go stale, and calls go on
+                await asyncio.to_thread(self._leave, self._folder, self._samples())
             await asyncio.sleep(PUBLISH_S)
 
     def withdraw(self) -> None:
