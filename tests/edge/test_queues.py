@@ -35,6 +35,7 @@ checked = 2026-11-24
 """
 PATIENT = "queue_calls_max = 50\nqueue_s = 10"
 HURRIED = "queue_calls_max = 1\nqueue_s = 1"
+SHORT = "queue_calls_max = 1\nqueue_s = 10"
 CROWDED = "concurrency_max = 1\n"
 
 
@@ -102,17 +103,17 @@ def test_the_line_is_bounded_and_a_wait_has_its_deadline(studio):
                 call(gateway, 1, 0)
             assert (caught.value.status_code, caught.value.code) == (503, "overloaded")
             assert caught.value.response.headers["retry-after"] == "1"
-            assert time.monotonic() - began < 0.9
+            assert not waiting.done()
             with pytest.raises(openai.InternalServerError) as caught:
                 waiting.result()
             assert caught.value.code == "overloaded"
-            assert 0.9 < time.monotonic() - began < 1.6
+            assert time.monotonic() - began > 0.9
         next(place, None)
         assert len(gateway.records()) == len(gateway.announcements()) == 1
 
 
 def test_who_hangs_up_leaves_the_line(studio):
-    with studio(HURRIED) as gateway:
+    with studio(SHORT) as gateway:
         place = busy(gateway, 0.9)
         next(place)
         with pytest.raises(openai.APITimeoutError):
