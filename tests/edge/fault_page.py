@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tests.edge import callers, faults
 from tests.edge.callers import Leaving, Oddity
-from tests.edge.faults import Row
+from tests.edge.faults import Again, Row
 
 NOTICE = "<!-- Written by ./dev golden from the tables in tests/edge; edit those instead. -->"
 OPENING = (
@@ -29,6 +29,13 @@ def _sections() -> Iterator[str]:
     yield _upstreams(faults.PLAIN)
     yield "## Upstreams, streams"
     yield _upstreams(faults.STREAMS)
+    yield "## Several attempts"
+    yield (
+        "Nothing is asked again once something was given. Before that, here, another model "
+        "answers, and the call is charged as one of that model."
+    )
+    head = ("the first upstream", "charged", "cost")
+    yield _table(head, ((row.says, _units(faults.TOLD), _beside(row)) for row in faults.AGAIN))
     yield "## Callers that hang up"
     yield "The upstream is cancelled, unless `on_hangup` says `drain`."
     head = ("the caller hangs up", "charged", "cost")
@@ -66,6 +73,10 @@ def _got(row: Row) -> str:
 
 def _cost(row: Row) -> str:
     return "the same" if row.cost == row.charged and row.cost else _units(row.cost)
+
+
+def _beside(row: Again) -> str:
+    return f"the same, and {_units(row.cost)} of the first" if row.cost else "the same"
 
 
 def _left(row: Leaving) -> Sequence[str]:

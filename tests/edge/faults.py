@@ -428,7 +428,46 @@ STREAMS = [
 ]
 
 TABLE = [*USAGES, *PLAIN, *STREAMS]
-SCRIPTS = {row.name: row.script for row in TABLE if row.script is not None} | {
+
+
+class Again(NamedTuple):
+    """A model that fails, and another to fall back to, which answers. ``cost``: of the first."""
+
+    name: str
+    says: str
+    script: Script | None
+    cost: dict[str, int]
+
+    @property
+    def streamed(self) -> bool:
+        return self.name.startswith("stream")
+
+    @property
+    def fallback(self) -> str:
+        return "stream-usage" if self.streamed else "usage"
+
+
+AGAIN = [
+    Again("again-refused", "No connection.", None, NOTHING),
+    Again("again-busy", "429.", answer("429 Too Many", BUSY), NOTHING),
+    Again("again-oops", "500.", answer("500 Oops", b""), NOTHING),
+    Again("again-empty", "Status 200, no body.", answer("200 OK", b""), NOTHING),
+    Again("again-silent", "Silence.", upstreams.silence, PROMPT),
+    Again(
+        "again-half",
+        "An end in the middle.",
+        raw(JSON + b"content-length: 999\r\n\r\n" + whole()),
+        PROMPT,
+    ),
+    Again("stream-again-empty", "A stream without an event.", raw(stream()), NOTHING),
+    Again(
+        "stream-again-error",
+        "A stream whose first event is an error.",
+        raw(stream(failure("no room", "no_room").decode())),
+        NOTHING,
+    ),
+]
+SCRIPTS = {row.name: row.script for row in (*TABLE, *AGAIN) if row.script is not None} | {
     "endless": upstreams.endless(0.02, *TEXT),
     "never-begins": upstreams.silence,
     "nearly-ends": in_turn(stream(*TEXT, STOP, LAST, end=False), *[b""] * 9, chunks("[DONE]")),

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import openai
 
-from tests.edge.faults import ANSWER_BYTES_MAX, SCRIPTS, TABLE, Row
+from tests.edge.faults import AGAIN, ANSWER_BYTES_MAX, SCRIPTS, TABLE, Again, Row
 from tests.fixtures import upstreams
 from tests.fixtures.gateway import SECRET, Deployed, Gateway, start, stop, write_studio
 from tests.fixtures.upstreams import Upstream
@@ -27,6 +27,12 @@ total_s = 4
 body_s = 2
 answer_bytes_max = {ANSWER_BYTES_MAX}
 header_bytes_max = {HEADER_BYTES_MAX}
+"""
+
+ROUTE = """
+[[route]]
+model = "{model}"
+fallback = ["{fallback}"]
 """
 
 PROBED = """
@@ -84,8 +90,10 @@ def stage(folder: Path) -> Generator[Stage]:
             )
             for name in SCRIPTS
         ]
-        deployed.append(Deployed("refused", "openai", "http://127.0.0.1:9/v1"))
-        write_studio(folder, deployed, SETTINGS)
+        nowhere = {"refused", "again-refused"}
+        deployed += [Deployed(name, "openai", "http://127.0.0.1:9/v1") for name in nowhere]
+        routes = (ROUTE.format(model=row.name, fallback=row.fallback) for row in AGAIN)
+        write_studio(folder, deployed, SETTINGS + "".join(routes))
         trusted = {"SSL_CERT_FILE": str(TLS / "authority.pem")}
         started = start(folder, trusted, program=("-c", PROBED))
         stack.callback(stop, started)
@@ -111,7 +119,7 @@ class Seen(NamedTuple):
     message: str = ""
 
 
-def call(gateway: Gateway, row: Row) -> Seen:
+def call(gateway: Gateway, row: Row | Again) -> Seen:
     """Call what a row is about."""
     texts: list[str] = []
     with gateway.client() as client:

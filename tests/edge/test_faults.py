@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.edge.faults import SCRIPTS, TABLE, TOLD, Row
+from tests.edge.faults import AGAIN, SCRIPTS, STREAMS, TABLE, TOLD, Again, Row
 from tests.edge.faulty import HELLO, Seen, Stage, call, send, sized, tokens
 from tests.fixtures.gateway import UPSTREAM_SECRET
 
@@ -47,6 +47,31 @@ def test_fault(stage: Stage, seen: dict[str, Seen], row: Row):
     if "input_tokens" in record.sources:
         told = sum(row.charged.values()) >= TOLD["input_tokens"]
         assert record.sources["input_tokens"] == ("upstream" if told else "estimated")
+
+
+@pytest.mark.parametrize("row", AGAIN, ids=lambda row: row.name)
+def test_another_is_asked(stage: Stage, row: Again):
+    """One call, one charge, at the model that answered; what the first made is a cost beside it."""
+    got = call(stage.gateway, row)
+    assert (got.status, got.code, got.text) == (200, None, "abcdef")
+    assert got.headers["x-steelyard-deployment"] == row.fallback
+    assert got.headers["x-steelyard-attempts"] == "2"
+    record = stage.gateway.record_of(got.headers["x-request-id"])
+    assert (record.outcome, record.model, record.asked) == ("completed", row.fallback, row.name)
+    assert (tokens(record.meters), record.meters["requests"]) == (TOLD, 1)
+    assert (record.attempts, record.produced) == (2, None)
+    (first,) = record.tries
+    assert (first.model, first.deployment, first.outcome) == (row.name, row.name, "failed")
+    assert tokens(first.produced) == row.cost
+
+
+def test_nothing_is_asked_again_once_something_was_given(stage: Stage, seen: dict[str, Seen]):
+    cut = [row for row in STREAMS if row.charged]
+    assert cut
+    for row in cut:
+        headers = seen[row.name].headers
+        assert headers["x-steelyard-attempts"] == "1"
+        assert stage.gateway.record_of(headers["x-request-id"]).tries == ()
 
 
 def test_a_stream_that_lacks_its_end_gets_one(stage: Stage):

@@ -14,7 +14,7 @@ import pytest
 
 from tests.edge import faulty
 from tests.edge.callers import ANOTHER, BOMBS, LEAVING, SMUGGLING, Leaving, Oddity
-from tests.edge.faults import TABLE, Row
+from tests.edge.faults import AGAIN, TABLE, Again, Row
 from tests.edge.faulty import Stage, asking, call, send, sized
 from tests.fixtures.gateway import Gateway
 
@@ -63,9 +63,9 @@ def settled(gateway: Gateway, before: Held) -> Held:
         time.sleep(0.1)
 
 
-def wrong(stage: Stage, fault: Row | Leaving | Oddity) -> None:
+def wrong(stage: Stage, fault: Row | Again | Leaving | Oddity) -> None:
     """Let one thing go wrong."""
-    if isinstance(fault, Row):
+    if isinstance(fault, Row | Again):
         call(stage.gateway, fault)
         return
     with contextlib.suppress(ConnectionError), send(stage.gateway, fault.sent) as connection:
@@ -89,7 +89,7 @@ def sound(stage: Stage) -> None:
 def test_nothing_is_left_of_what_went_wrong(tmp_path):
     with faulty.stage(tmp_path) as stage, ThreadPoolExecutor(AT_ONCE) as pool:
         before = held(stage.gateway)
-        faults = [*TABLE, *LEAVING, *SMUGGLING, *BOMBS]
+        faults = [*TABLE, *AGAIN, *LEAVING, *SMUGGLING, *BOMBS]
         assert len(list(pool.map(lambda fault: wrong(stage, fault), faults))) == len(faults)
         after = settled(stage.gateway, before)
         assert after.tasks == before.tasks
