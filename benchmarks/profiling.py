@@ -45,7 +45,7 @@ def _room(where: Where) -> str:
     path = where[0]
     if "/steelyard/" in path:
         return path.rpartition("/steelyard/")[2].removesuffix(".py")
-    return "Python and its C modules" if path == "~" else Path(path).parts[-2]
+    return Path(path).parent.name or "Python and its C modules"
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from steelyard.dispatch import costs, refusals, tracing
 from steelyard.dispatch.cache import Copy
 from steelyard.dispatch.calls import Caller, CallerGoneError
 from steelyard.dispatch.desk import Desk
-from steelyard.dispatch.hangup import Hangup
+from steelyard.dispatch.hangup import GRACE_S
 from steelyard.dispatch.observing import Landed
 from steelyard.dispatch.records import Attempt, End
 from steelyard.dispatch.refusals import Code, Refusal
@@ -32,6 +32,10 @@ ERROR_BYTES_MAX = 64 << 10
 """How much of an upstream's error is read."""
 
 _EVENT_BEGINNINGS = (b"data:", b":", b"event:", b"id:", b"retry:")
+
+
+Cut = Literal["cancelled", "interrupted", "lost", "late"]
+"""Why an attempt is cut off: by its caller, the worker's end, another attempt, its deadline."""
 
 
 class Race:
@@ -79,7 +83,7 @@ class Flight:
         self._waited_before_us = course.waited_us
         self._waited_us = 0
         self._weigher = StreamWeigher(include_usage=attempt.ask.include_usage)
-        self._cut_as: Literal["cancelled", "interrupted", "lost"] | None = None
+        self._cut_as: Cut | None = None
         self._gone = False
         self._begun = False
         self._unread = False
@@ -87,8 +91,10 @@ class Flight:
         self._held = b""
         self._first_token_us: int | None = None
         self._opened_us = desk.clock.monotonic_us()
-        left_us = int(desk.limits.total_s * 1e6) + attempt.arrival.started_us - self._opened_us
-        self._time = asyncio.timeout(left_us / 1e6)
+        self._task: asyncio.Task[object] | None = None
+        """Whose attempt it is, as long as it may be cut off."""
+        self._deadline: asyncio.TimerHandle | None = None
+        self._watcher: asyncio.Task[None] | None = None
         self._told_ms: int | None = None
 
     async def fly(self) -> End:
@@ -111,25 +117,55 @@ class Flight:
         self._cut("lost")
 
     async def _fly(self) -> End:
-        self._desk.cuts.add(self._interrupt)
-        hangup = Hangup(self._caller, self._hang_up)
+        desk = self._desk
+        self._task = task = asyncio.current_task()
+        assert task is not None
+        asked_to_end = task.cancelling()
+        desk.cuts.add(self._interrupt)
+        desk.watch.begin(self)
+        if self._left_s() < 2 * GRACE_S:
+            self.watch()
         try:
-            async with self._time:
-                return await self._ask_upstream()
+            return await self._ask_upstream()
         except UpstreamError as exc:
             refusal = refusals.upstream_failed(exc.kind, exc.retry_after_s)
             return self._fail(refusal, paid=exc.kind in _PAID)
         except CallerGoneError:
             return self._cut_off("cancelled")
-        except TimeoutError:
-            if self._cut_as is not None:
+        except asyncio.CancelledError:
+            if self._cut_as is None or task.uncancel() > asked_to_end:
+                raise
+            if self._cut_as != "late":
                 return self._cut_off(self._cut_as)
             if self._unread:
                 return self._end("cancelled", self._weigher.reading(), refusals.answer_unread())
             return self._fail(refusals.upstream_failed(Kind.TIMEOUT), paid=True)
         finally:
-            hangup.end()
-            self._desk.cuts.discard(self._interrupt)
+            self._task = None
+            desk.watch.end(self)
+            desk.cuts.discard(self._interrupt)
+
+    def watch(self) -> None:
+        """See to it that the attempt ends in time, and when the caller hangs up."""
+        if self._deadline is None:
+            loop = asyncio.get_running_loop()
+            self._deadline = loop.call_later(max(0, self._left_s()), self._cut, "late")
+            self._watcher = loop.create_task(self._wait_gone())
+
+    def unwatch(self) -> None:
+        """The attempt is over."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
+
+    def _left_s(self) -> float:
+        began_us, now_us = self._attempt.arrival.started_us, self._desk.clock.monotonic_us()
+        return self._desk.limits.total_s - (now_us - began_us) / 1e6
+
+    async def _wait_gone(self) -> None:
+        await self._caller.gone()
+        self._hang_up()
 
     async def _ask_upstream(self) -> End:
         ask, deployment = self._attempt.ask, self._attempt.deployment
@@ -284,10 +320,10 @@ class Flight:
         """The worker stops, and can't wait any longer."""
         self._cut("interrupted")
 
-    def _cut(self, outcome: Literal["cancelled", "interrupted", "lost"]) -> None:
-        if self._cut_as is None and not self._time.expired():
-            self._cut_as = outcome
-            self._time.reschedule(0)
+    def _cut(self, how: Cut) -> None:
+        if self._cut_as is None and self._task is not None:
+            self._cut_as = how
+            self._task.cancel()
 
     def _cut_off(self, how: Literal["cancelled", "interrupted", "lost"]) -> End:
         refusal = refusals.interrupted() if how == "interrupted" else None

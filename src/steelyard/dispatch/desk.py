@@ -11,6 +11,7 @@ import msgspec
 from steelyard.dispatch.allowances import Allowances, LocalAllowances
 from steelyard.dispatch.cache import Cache
 from steelyard.dispatch.calls import Caller
+from steelyard.dispatch.hangup import Watch
 from steelyard.dispatch.observing import Observer
 from steelyard.dispatch.places import Places, Ticket
 from steelyard.dispatch.router import Router
@@ -84,6 +85,7 @@ class Desk:
         self._idle = asyncio.Event()
         self._idle.set()
         self.cuts: set[Callable[[], None]] = set()
+        self.watch = Watch()
         self.shadows: set[asyncio.Task[None]] = set()
 
     def now(self) -> Now:

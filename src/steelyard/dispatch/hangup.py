@@ -1,36 +1,54 @@
-"""Hanging up: noticed while an upstream is waited for."""
+"""Watching: calls that take longer than most, for their deadline and for a caller that hangs up."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-
-from steelyard.dispatch.calls import Caller
+from typing import Protocol
 
 GRACE_S = 0.05
-"""Most calls are answered sooner than this, and need nobody to watch their caller."""
+"""Most calls are answered sooner than this, and need nobody to watch them."""
 
 
-class Hangup:
-    """Watches a caller, and tells once when it hangs up."""
+class Watched(Protocol):
+    """A call that may come to be watched."""
 
-    def __init__(self, caller: Caller, tell: Callable[[], None]) -> None:
-        self._caller = caller
-        self._tell = tell
-        self._loop = asyncio.get_running_loop()
-        self._watcher: asyncio.Task[None] | None = None
-        self._start = self._loop.call_later(GRACE_S, self._watch)
+    def watch(self) -> None:
+        """Begin to be watched."""
+        ...
 
-    def end(self) -> None:
-        """Stop watching."""
-        self._start.cancel()
-        if self._watcher is not None:
-            self._watcher.cancel()
-            self._watcher = None
+    def unwatch(self) -> None:
+        """Be watched no more."""
+        ...
 
-    def _watch(self) -> None:
-        self._watcher = self._loop.create_task(self._wait())
 
-    async def _wait(self) -> None:
-        await self._caller.gone()
-        self._tell()
+class Watch:
+    """One timer for all calls that are young; those that outlive GRACE_S have their own."""
+
+    def __init__(self) -> None:
+        self._young: dict[Watched, float] = {}
+        self._ticking = False
+
+    def begin(self, call: Watched) -> None:
+        """A call begins."""
+        loop = asyncio.get_running_loop()
+        self._young[call] = loop.time()
+        if not self._ticking:
+            self._ticking = True
+            loop.call_later(GRACE_S, self._look, loop)
+
+    def end(self, call: Watched) -> None:
+        """A call has ended."""
+        if self._young.pop(call, None) is None:
+            call.unwatch()
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have those watched that are not young any more; they are in the order of their age."""
+        born_s = loop.time() - GRACE_S
+        for call, since_s in tuple(self._young.items()):
+            if since_s > born_s:
+                break
+            del self._young[call]
+            call.watch()
+        self._ticking = bool(self._young)
+        if self._ticking:
+            loop.call_later(GRACE_S, self._look, loop)

@@ -44,7 +44,8 @@ async def serve(desk: Desk, caller: Caller) -> Answer | Refusal | None:
         try:
             return await _answer(desk, caller, plan, held)
         finally:
-            desk.allowances.release(held, desk.now())
+            if held.counters:
+                desk.allowances.release(held, desk.now())
     finally:
         desk.leave()
 
@@ -101,7 +102,8 @@ async def _give_again(
     if ask.include_cost:
         body = costs.with_place(body)
     record = records.hit(call, kept.original, len(body), _taken_us(desk, arrival))
-    desk.allowances.settle(held, limiting.used(record), desk.now())
+    if held.counters:
+        desk.allowances.settle(held, limiting.used(record), desk.now())
     try:
         desk.journal.record(record)
         await desk.journal.settled()
@@ -140,7 +142,8 @@ async def _make(
     record = records.record(
         made.attempt, end, _status(caller, end), _taken_us(desk, arrival), made.tries
     )
-    desk.allowances.settle(held, limiting.used(record), desk.now())
+    if held.counters:
+        desk.allowances.settle(held, limiting.used(record), desk.now())
     if not await _recorded(desk, record):
         refusal = refusals.journal_failed()
     elif slot is not None:

@@ -11,6 +11,7 @@ from msgspec import Raw
 
 from steelyard.dispatch.calls import CallerGoneError
 from steelyard.dispatch.refusals import Code, Refusal, invalid, missing
+from steelyard.edge.connections import Request
 from steelyard.edge.rsgi import HTTPProtocol, ProtocolClosed, Scope
 
 MEDIA_TYPE = "application/json"
@@ -46,6 +47,8 @@ async def read(scope: Scope, proto: HTTPProtocol, limits: Limits) -> bytes | Ref
     if length is not None and int(length) > limits.body_bytes_max:
         await discard(proto, limits)
         return _too_large(limits)
+    if isinstance(proto, Request) and (there := proto.there(limits.body_bytes_max)) is not None:
+        return there
     try:
         async with asyncio.timeout(limits.body_s):
             if length is not None:

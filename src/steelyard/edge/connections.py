@@ -455,6 +455,12 @@ class Request:
         if self._wanted is not None and not self._wanted.done():
             self._wanted.set_result(None)
 
+    def there(self, size_max: int) -> bytes | None:
+        """The whole body, where it has come already and is not too long."""
+        if self.arriving or self.body_bytes > size_max:
+            return None
+        return self._body[0] if len(self._body) == 1 else b"".join(self._body)
+
     async def __call__(self) -> bytes:
         """The whole body, whose length the caller of this has looked at. Raises: ProtocolClosed."""
         if self.arriving:

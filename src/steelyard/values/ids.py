@@ -38,7 +38,8 @@ def content_id(at_us: int, content: bytes) -> bytes:
 
 def text(call_id: bytes) -> str:
     """An id as people write it: ``01934f2e-...``."""
-    return str(uuid.UUID(bytes=call_id))
+    digits = call_id.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def parse(written: str) -> bytes:
