@@ -175,7 +175,14 @@ def _transport(opened: Studio, deployment: Deployment, clock: Clock) -> Transpor
             http2=deployment.http2,
         )
         keys += [Credential(name, os.environ[name]) for name in deployment.keys_env]
+        keys += [Credential(name, _sealed(opened, name)) for name in deployment.keys_secret]
     return Keyed(inner, Keyring(keys), clock, told) if keys else inner
+
+
+def _sealed(opened: Studio, name: str) -> str:
+    from steelyard.governance import sealed
+
+    return sealed.open_one(opened.root, os.environ.get(sealed.MASTER_VARIABLE), name)
 
 
 def _limits(gateway: GatewaySettings, deployment: Deployment) -> Limits:

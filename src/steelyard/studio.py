@@ -6,11 +6,12 @@ Owns: which files there are, and reading them. What they say is the catalogue's 
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import msgspec
 
@@ -130,6 +131,8 @@ def load(folder: Path, env: Mapping[str, str] | None) -> Studio:
         checks.check(draft)
     routed = routes.read(main, draft.deployments)
     keys = _keys(draft, env)
+    if env is not None:
+        _upstreams(draft, folder, env)
     _cache_rules(draft, settings)
     faults = tuple(sorted(fault for sheet in sheets for fault in sheet.faults))
     if faults or settings is None:
@@ -266,10 +269,34 @@ def _keys(draft: Draft, env: Mapping[str, str] | None) -> tuple[Key, ...]:
         if key is not None:
             found.append(Found(row.sheet, row.path, key))
     checks.unique(found)
-    for deployment in draft.deployments:
-        for name in deployment.value.keys_env:
-            _secret(deployment, "key_env", name, env)
     return tuple(each.value for each in found)
+
+
+def _upstreams(draft: Draft, folder: Path, env: Mapping[str, str]) -> None:
+    """Note each key of an upstream, and each authority, that can't be had or used."""
+    from steelyard.governance import sealed  # noqa: PLC0415 - libraries, only to serve
+    from steelyard.upstream.connect import trust  # noqa: PLC0415 - the same
+
+    for row in draft.deployments:
+        written = row.sheet.rows("deployment")[cast("int", row.path[1])]
+        for name in row.value.keys_env:
+            field = "keys_env" if "keys_env" in written else "key_env"
+            secret = _secret(row, field, name, env)
+            if secret and not sealed.fits(secret):
+                row.fault((field,), f"{name} is no key: it has spaces, or more than one line")
+        for name in row.value.keys_secret:
+            try:
+                sealed.open_one(folder, env.get(sealed.MASTER_VARIABLE), name)
+            except sealed.SealedError as exc:
+                field = "keys_secret" if "keys_secret" in written else "key_secret"
+                row.fault((field,), str(exc))
+        if row.value.ca_file is not None:
+            try:
+                trust(folder / row.value.ca_file)
+            except ssl.SSLError:
+                row.fault(("ca_file",), "no certificate is in this file")
+            except OSError as exc:
+                row.fault(("ca_file",), f"can't be read: {exc.strerror}")
 
 
 def _key(draft: Draft, row: Found[_Key], env: Mapping[str, str] | None) -> Key | None:

@@ -149,7 +149,7 @@ async def test_a_caller_that_does_not_read_is_no_silence_of_the_upstream():
 async def test_a_large_body_is_sent_whole():
     body = bytes(8 << 20)
     with upstreams.serving({"x": kept(b"one", 1)}) as upstream:
-        async with to(upstream.url("x")) as client:
+        async with to(upstream.url("x"), Limits()) as client:
             assert await whole(client, Request("/x", body)) == b"one"
         assert upstream.asked["x"][0].body == body
 

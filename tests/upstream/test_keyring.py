@@ -123,6 +123,19 @@ async def test_requests_carry_the_keys_in_turn():
     ]
 
 
+async def test_what_is_left_to_wait_is_for_the_next_key():
+    inner = Answering({"sk-a": (429, "30"), "sk-b": (429, "20"), "sk-c": (200, "")})
+    keyed = Keyed(inner, Keyring([A, B]), FixedClock(), [].append)
+    first = await keyed.open(Request("/x", b""))
+    assert (first.status, first.header("retry-after"), first.header("x")) == (429, "", "")
+    second = await keyed.open(Request("/x", b""))
+    assert (second.status, second.header("retry-after")) == (429, "20")
+    assert await second.read() == b""
+    second.close()
+    alone = await Keyed(inner, Keyring([A]), FixedClock(), [].append).open(Request("/x", b""))
+    assert alone.header("retry-after") == "30"
+
+
 async def test_when_every_key_rests_nothing_is_sent():
     clock = FixedClock()
     inner = Answering({"sk-a": (429, "7")})

@@ -44,6 +44,8 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     """The base URL up to and including ``/v1``."""
     keys_env: tuple[str, ...] = ()
     """The environment variables that hold the upstream's keys, used in turn."""
+    keys_secret: tuple[str, ...] = ()
+    """The names of more keys, sealed in the studio."""
     upstream_model: str | None = None
     """What the upstream calls the model; None: as we do."""
     weight: int = 1

@@ -17,7 +17,7 @@ Modality = Literal["text", "image", "audio", "video", "file", "embedding"]
 _Tokens = Annotated[int, msgspec.Meta(ge=1)]
 _Seconds = Annotated[int, msgspec.Meta(ge=1, le=3600)]
 
-_URL = re.compile(r"https?://[A-Za-z0-9\[][!-~]*", re.ASCII)
+_URL = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[^?#\s]*)?")
 _AUTHORITY = re.compile(r"https?://[^/?#]*@")
 
 
@@ -50,6 +50,8 @@ class _Deployment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     url: Text | None = None
     key_env: Text | None = None
     keys_env: tuple[Text, ...] = ()
+    key_secret: Text | None = None
+    keys_secret: tuple[Text, ...] = ()
     upstream_model: Text | None = None
     weight: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 1
     capacity: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
@@ -123,6 +125,7 @@ def read_deployments(sheet: Sheet) -> list[Found[Deployment]]:
             provider=raw.provider,
             url=raw.url,
             keys_env=raw.keys_env if raw.key_env is None else (raw.key_env,),
+            keys_secret=raw.keys_secret if raw.key_secret is None else (raw.key_secret,),
             upstream_model=raw.upstream_model,
             weight=raw.weight,
             capacity=raw.capacity,
@@ -154,20 +157,30 @@ def _reachable(row: Found[_Deployment], raw: _Deployment) -> bool:
     for name, url in (("url", raw.url), ("proxy", raw.proxy)):
         if url is None:
             continue
-        if not _URL.fullmatch(url):
+        if _AUTHORITY.match(url):
+            row.fault((name,), "a password has no place in this file, which documents are made of")
+            return False
+        if not url.isascii() or not url.isprintable() or not _URL.fullmatch(url):
             like = "https://.../v1" if name == "url" else "http://...:3128"
             row.fault((name,), f'"{url}" is no URL; write it like "{like}"')
-            return False
-        if _AUTHORITY.match(url):
-            row.fault((name,), "a password is no part of a file; let the proxy know us by address")
             return False
     if raw.http2 and not (raw.url or "").startswith("https:"):
         row.fault(("http2",), "HTTP/2 is agreed upon over TLS; the url begins with https://, then")
         return False
-    if raw.key_env is not None and raw.keys_env:
-        row.fault(("keys_env",), "there is key_env as well; keep one of the two")
-        return False
+    for one, several in (("key_env", raw.keys_env), ("key_secret", raw.keys_secret)):
+        if getattr(raw, one) is not None and several:
+            row.fault((one,), f"there are several keys as well; write this one among them")
+            return False
     return True
 
 
-_OF_UPSTREAMS = ("url", "key_env", "keys_env", "proxy", "ca_file", "http2")
+_OF_UPSTREAMS = (
+    "url",
+    "key_env",
+    "keys_env",
+    "key_secret",
+    "keys_secret",
+    "proxy",
+    "ca_file",
+    "http2",
+)

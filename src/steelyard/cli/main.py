@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("steelyard.cli.up", "Serve: gateway, engine and clerk, supervised."),
     "top": ("steelyard.cli.top", "Show live what goes through the gateway."),
     "keys": ("steelyard.cli.keys", "Make, list and revoke callers' keys."),
+    "secrets": ("steelyard.cli.secrets", "Seal upstreams' keys in the studio."),
     "models": ("steelyard.cli.models", "Show the models of the catalogue."),
     "contract": ("steelyard.cli.contract", "Check, show, compare and explain contracts."),
     "prices": ("steelyard.cli.prices", "Show a model's list prices, at a date."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from steelyard.upstream.keyring import Keyring
+from steelyard.upstream.keyring import Credential, Keyring
 from steelyard.upstream.transport import Kind, Reply, Request, Transport, UpstreamError
 from steelyard.values.clock import Clock
 
@@ -35,17 +35,35 @@ class Keyed:
             raise UpstreamError(Kind.RESTING, "all of its keys rest", retry_after_s=wait_s)
         asked = Request(request.path, request.body, request.headers, key.secret)
         reply = await self._inner.open(asked)
-        if reply.status >= _REFUSALS:
-            now_us = self._clock.monotonic_us()
-            retry_after = reply.header("retry-after")
-            rest_s = self._keyring.told(key, reply.status, retry_after, now_us)
-            if rest_s:
-                self._told(f"key {key.name}: status {reply.status}; it rests for {rest_s} s")
-        return reply
+        return self._refused(reply, key) if reply.status >= _REFUSALS else reply
 
     async def aclose(self) -> None:
         """Close all connections."""
         await self._inner.aclose()
 
+    def _refused(self, reply: Reply, key: Credential) -> Reply:
+        """Let a key rest that was refused; with several, say how long all of them rest."""
+        now_us, keyring = self._clock.monotonic_us(), self._keyring
+        rest_s = keyring.told(key, reply.status, reply.header(RETRY_AFTER), now_us)
+        if not rest_s:
+            return reply
+        self._told(f"key {key.name}: status {reply.status}; it rests for {rest_s} s")
+        return reply if keyring.count == 1 else _Later(reply, keyring.wait_s(now_us))
 
+
+class _Later:
+    """An answer to one key of several: what is left to wait is for the next key."""
+
+    def __init__(self, reply: Reply, wait_s: int) -> None:
+        self.status = reply.status
+        self.read = reply.read
+        self.close = reply.close
+        self._reply = reply
+        self._retry_after = str(wait_s) if wait_s else ""
+
+    def header(self, name: str) -> str:
+        return self._retry_after if name == RETRY_AFTER else self._reply.header(name)
+
+
+RETRY_AFTER = "retry-after"
 _REFUSALS = 400

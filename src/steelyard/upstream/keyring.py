@@ -9,7 +9,7 @@ import msgspec
 REFUSED_S = 300
 """How long a key rests that the upstream does not accept, or whose account can't pay."""
 
-BUSY_S = 5
+BUSY_S = 2
 """How long a key rests that was used too often, when the upstream does not say."""
 
 REST_S_MAX = 600
@@ -37,17 +37,17 @@ class Keyring:
 
     def __init__(self, keys: Sequence[Credential]) -> None:
         assert keys
+        self.count = len(keys)
         self._keys = tuple(keys)
         self._rests_until_us = dict.fromkeys(range(len(keys)), 0)
         self._next = 0
 
     def pick(self, now_us: int) -> Credential | None:
         """The next key that does not rest; None when all do."""
-        count = len(self._keys)
-        for step in range(count):
-            index = (self._next + step) % count
+        for step in range(self.count):
+            index = (self._next + step) % self.count
             if self._rests_until_us[index] <= now_us:
-                self._next = (index + 1) % count
+                self._next = (index + 1) % self.count
                 return self._keys[index]
         return None
 
