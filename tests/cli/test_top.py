@@ -132,7 +132,7 @@ def test_an_amount_is_cut_to_digits_that_say_something(amount, text):
 
 
 def test_long_times_are_seconds():
-    assert times(Quantiles(210.4, 480.0)) == "210 / 480 ms"
+    assert times(Quantiles(210.4, 480.0)) == "210 / 480"
     assert times(Quantiles(2_500.0, 12_000.0)) == "2.5 / 12.0 s"
     assert times(Quantiles(None, None)) == "–"
 

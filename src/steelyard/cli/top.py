@@ -105,7 +105,7 @@ def _go_on(
             _next(looks, gateways, takings)
             _print(_pulse(looks), gateways, as_json=True)
     with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
-        live.update(screen(_pulse(looks), gateways, sparks, None), refresh=True)
+        live.update(screen(_pulse(looks), gateways, console.width), refresh=True)
         while True:
             time.sleep(every_s)
             wrong = None
@@ -115,7 +115,7 @@ def _go_on(
                 sparks.append(_pulse(recent).all.calls)
             except UnreadableError as exc:
                 wrong = str(exc)
-            live.update(screen(_pulse(looks), gateways, sparks, wrong), refresh=True)
+            live.update(screen(_pulse(looks), gateways, console.width, sparks, wrong), refresh=True)
 
 
 def _next(looks: deque[Look], gateways: Sequence[str], takings: Takings | None) -> None:
@@ -147,7 +147,7 @@ def _print(pulse: Pulse, gateways: Sequence[str], *, as_json: bool) -> None:
         click.echo(msgspec.json.encode(pulse))
     else:
         console = Console(width=None if Console().is_terminal else 120, highlight=False)
-        console.print(screen(pulse, gateways, (), None))
+        console.print(screen(pulse, gateways, console.width))
 
 
 @contextmanager

@@ -15,24 +15,38 @@ from steelyard.values import money
 ROWS_MAX = 12
 """Rows of one table; the busiest are shown."""
 
+COLUMNS_WIDE = 96
+"""In a narrower terminal a column less is shown."""
+
 SPARKS = "▁▂▃▄▅▆▇█"
 NOTHING = "–"
 
 _HUNDRED, _THOUSAND, _TEN_THOUSAND, _MILLION = 100, 1000, 10_000, 1_000_000
 _MIB = 1 << 20
-_FIGURE_WIDTH = 9
+_NAME_WIDTH, _FIGURE_WIDTH = 14, 6
 _MONEY_DIGITS = 4
 _BREAKER_STYLES = {"closed": "green", "half open": "yellow", "open": "bold red"}
 
 
 def screen(
-    pulse: Pulse, gateways: Sequence[str], sparks: Iterable[float], wrong: str | None
+    pulse: Pulse,
+    gateways: Sequence[str],
+    columns: int,
+    sparks: Iterable[float] = (),
+    wrong: str | None = None,
 ) -> RenderableType:
-    """All of it; ``sparks`` are the calls per second of the latest looks, ``wrong`` what failed."""
+    """All of it, so many columns wide.
+
+    ``sparks`` are the calls per second of the latest looks, ``wrong`` is what failed.
+    """
+    wide = columns >= COLUMNS_WIDE
     parts: list[RenderableType] = [_head(pulse, gateways), _totals(pulse, sparks)]
     if wrong is not None:
         parts.append(Text(wrong, style="bold red"))
-    tables = [_flows("model", pulse.models), _flows("customer", pulse.customers)]
+    tables = [
+        _flows("model", pulse.models, wide=wide),
+        _flows("customer", pulse.customers, wide=wide),
+    ]
     if pulse.deployments:
         tables.append(_places(pulse.deployments))
     for table in tables:
@@ -49,7 +63,7 @@ def _head(pulse: Pulse, gateways: Sequence[str]) -> Text:
     workers = f"{pulse.workers} worker{'s' if pulse.workers != 1 else ''}"
     text = Text.assemble(("steelyard top", "bold"), f"  {', '.join(gateways)}  ")
     text.append(f"{workers}, {pulse.memory_bytes // _MIB:,} MiB; ", "dim")
-    text.append(f"last {pulse.seconds:.0f} s; times p50 / p95", "dim")
+    text.append(f"last {pulse.seconds:.0f} s; times p50 / p95 in ms", "dim")
     if pulse.dropped:
         text.append(f"; {pulse.dropped:,} dropped by logs or exporters", "yellow")
     return text
@@ -71,17 +85,16 @@ def _totals(pulse: Pulse, sparks: Iterable[float]) -> Text:
     return text.append(sparkline(sparks), "cyan")
 
 
-def _flows(what: str, flows: Sequence[Flow]) -> Table:
-    table = _table(
-        (what,),
-        ("calls/s", "failed/s", "in/s", "out/s", "charged/s", "first token", "per token"),
-    )
+def _flows(what: str, flows: Sequence[Flow], *, wide: bool) -> Table:
+    failed = ("failed/s",) if wide else ()
+    times_of = ("first token", "per token")
+    table = _table((what,), ("calls/s", *failed, "in/s", "out/s", "charged/s", *times_of))
     busiest = sorted(flows, key=lambda flow: (-flow.calls, flow.name))
     for flow in busiest[:ROWS_MAX]:
         table.add_row(
             flow.name,
             rate(flow.calls),
-            Text(rate(flow.failed), style="red" if flow.failed else "dim"),
+            *([_failed(flow.failed)] if wide else []),
             rate(flow.input_tokens),
             rate(flow.output_tokens),
             charged(flow),
@@ -90,6 +103,10 @@ def _flows(what: str, flows: Sequence[Flow]) -> Table:
         )
     _more(table, len(busiest))
     return table
+
+
+def _failed(number: float) -> Text:
+    return Text(rate(number), style="red" if number else "dim")
 
 
 def _places(places: Sequence[Place]) -> Table:
@@ -101,7 +118,7 @@ def _places(places: Sequence[Place]) -> Table:
             place.name,
             Text(breaker, style=_BREAKER_STYLES.get(breaker, "dim")),
             rate(place.attempts),
-            Text(rate(place.failed), style="red" if place.failed else "dim"),
+            _failed(place.failed),
             str(place.in_flight),
         )
     _more(table, len(busiest))
@@ -111,7 +128,8 @@ def _places(places: Sequence[Place]) -> Table:
 def _table(names: Sequence[str], figures: Sequence[str]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, expand=True)
     for place, name in enumerate(names):
-        table.add_column(name, no_wrap=True, ratio=None if place else 1, overflow="ellipsis")
+        ratio, least = (None, None) if place else (1, _NAME_WIDTH)
+        table.add_column(name, no_wrap=True, ratio=ratio, min_width=least, overflow="ellipsis")
     for name in figures:
         table.add_column(name, justify="right", no_wrap=True, min_width=_FIGURE_WIDTH)
     return table
@@ -132,12 +150,12 @@ def rate(number: float) -> str:
 
 
 def times(found: Quantiles) -> str:
-    """Half and 19 of 20 of some times: ``210 / 480 ms``."""
+    """Half and 19 of 20 of some times: ``210 / 480``, ``2.5 / 12.0 s``."""
     if found.p50 is None or found.p95 is None:
         return NOTHING
     if found.p95 >= _TEN_THOUSAND:
         return f"{found.p50 / _THOUSAND:.1f} / {found.p95 / _THOUSAND:.1f} s"
-    return f"{rate(found.p50)} / {rate(found.p95)} ms"
+    return f"{rate(found.p50)} / {rate(found.p95)}"
 
 
 def charged(flow: Flow) -> str:
