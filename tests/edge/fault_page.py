@@ -49,6 +49,11 @@ def _sections() -> Iterator[str]:
     yield "## Requests that are none"
     yield "Refused before there is a call, and the connection is closed: nothing behind is read."
     yield _table(("what is sent", "the caller gets"), (_odd(row) for row in callers.SMUGGLING))
+    yield (
+        'With `server = "granian"`, which is not the default, a length told twice, chunks beside a '
+        "length, lines that end in LF, and a body that breaks off after a whole chunk are taken; "
+        "and a stream that nobody reads is held in memory until `total_s`."
+    )
     yield "## Requests that are too much"
     yield _table(("what is sent", "the caller gets"), (_odd(row) for row in callers.BOMBS))
 
