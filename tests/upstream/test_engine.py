@@ -27,6 +27,7 @@ from steelyard.upstream.engine import (
     EngineOptions,
     command,
     environment,
+    harmless,
     options_from,
     packaged_weights,
     wait_ready,
@@ -365,6 +366,11 @@ def test_a_short_key_is_no_secret():
     with pytest.raises(ValueError, match=KEY_VARIABLE):
         environment("short", {})
     assert environment(KEY, {"A": "b"}) == {"A": "b", KEY_VARIABLE: KEY}
+
+
+def test_an_engine_knows_no_secret_of_others():
+    base = {"PATH": "/bin", "LC_ALL": "C", "STEELYARD_MASTER_KEY": "m", "DEEPSEEK_API_KEY": "sk"}
+    assert harmless(base) == {"PATH": "/bin", "LC_ALL": "C"}
 
 
 def test_the_weights_are_installed():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from steelyard.upstream.keyed import Keyed
@@ -121,6 +123,19 @@ async def test_requests_carry_the_keys_in_turn():
         f"key a: status 401; it rests for {REFUSED_S} s",
         "key c: status 429; it rests for 7 s",
     ]
+
+
+async def test_calls_that_were_under_way_tell_of_a_key_once():
+    told = list[str]()
+
+    class Slow(Answering):
+        async def open(self, request: Request) -> Reply:
+            await asyncio.sleep(0)
+            return await super().open(request)
+
+    keyed = Keyed(Slow({"sk-a": (401, "")}), Keyring([A]), FixedClock(), told.append)
+    await asyncio.gather(*[keyed.open(Request("/x", b"")) for _ in range(5)])
+    assert len(told) == 1
 
 
 async def test_what_is_left_to_wait_is_for_the_next_key():

@@ -58,11 +58,14 @@ def programs(opened: Studio, port: int | None) -> list[Program]:
 
     Each engine's key is made here and lives as long as this process.
     """
-    env = engine.environment(secrets.token_urlsafe(_KEY_BYTES), os.environ)
+    key = secrets.token_urlsafe(_KEY_BYTES)
+    env = engine.environment(key, os.environ)
+    alone = engine.environment(key, engine.harmless(os.environ))
     folder = str(opened.root)
     engines = [each for each in opened.edition.deployments if each.kind == "engine"]
     started = [
-        Program(f"engine {each.id}", _engine(opened, each.id, each.model), env) for each in engines
+        Program(f"engine {each.id}", _engine(opened, each.id, each.model), alone)
+        for each in engines
     ]
     clerk = (sys.executable, "-m", "steelyard", "--studio", folder, "clerk", "--supervised")
     started.append(Program("clerk", clerk, os.environ))

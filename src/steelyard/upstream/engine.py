@@ -76,6 +76,12 @@ EXIT_REFUSED: Final = 2
 EXIT_FAILED: Final = 3
 
 
+_HARMLESS = frozenset(
+    ["HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER"]
+)
+_HARMLESS_BEGINNINGS = ("GGML_", "LC_", "LLAMA_", "MALLOC_", "OMP_", "PYTHON")
+
+
 class EngineOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one engine serves, where, and with how much of the machine.
 
@@ -151,6 +157,15 @@ def environment(key: str, base: Mapping[str, str]) -> dict[str, str]:
         msg = f"{KEY_VARIABLE} has at least {KEY_CHARS_MIN} characters"
         raise ValueError(msg)
     return {**base, KEY_VARIABLE: key}
+
+
+def harmless(base: Mapping[str, str]) -> dict[str, str]:
+    """What of an environment an engine may know: it reads what strangers write, so no secret."""
+    return {
+        name: value
+        for name, value in base.items()
+        if name in _HARMLESS or name.startswith(_HARMLESS_BEGINNINGS)
+    }
 
 
 async def wait_ready(stdout: asyncio.StreamReader, seconds_max: float = 60.0) -> EngineReady:

@@ -44,10 +44,12 @@ class Keyed:
     def _refused(self, reply: Reply, key: Credential) -> Reply:
         """Let a key rest that was refused; with several, say how long all of them rest."""
         now_us, keyring = self._clock.monotonic_us(), self._keyring
+        known = keyring.rests(key, now_us)
         rest_s = keyring.told(key, reply.status, reply.header(RETRY_AFTER), now_us)
         if not rest_s:
             return reply
-        self._told(f"key {key.name}: status {reply.status}; it rests for {rest_s} s")
+        if not known:
+            self._told(f"key {key.name}: status {reply.status}; it rests for {rest_s} s")
         return reply if keyring.count == 1 else _Later(reply, keyring.wait_s(now_us))
 
 

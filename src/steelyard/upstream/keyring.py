@@ -51,6 +51,10 @@ class Keyring:
                 return self._keys[index]
         return None
 
+    def rests(self, key: Credential, now_us: int) -> bool:
+        """Whether a key rests."""
+        return self._rests_until_us[self._keys.index(key)] > now_us
+
     def told(self, key: Credential, status: int, retry_after: str, now_us: int) -> int:
         """Note what an upstream answered to a key; the seconds that it rests now, 0 for none."""
         if status in REFUSED:

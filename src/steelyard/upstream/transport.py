@@ -7,9 +7,9 @@ from typing import Protocol
 
 import msgspec
 
-IDLE_S = 4
-"""How long an unused connection is kept: less than the five seconds after which most Python
-servers close theirs, so that none is closed under a request."""
+IDLE_S = 30
+"""How long an unused connection is kept. An upstream that keeps it for less says so by closing it;
+a balancer on the way forgets it without a word after a minute at the earliest."""
 
 
 class Kind(Enum):
