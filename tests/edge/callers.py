@@ -165,6 +165,13 @@ BOMBS = [
     ),
     Oddity("many-headers", "500 headers.", head(*[b"x-%d: y" % i for i in range(500)]), 431),
     Oddity("endless-head", "A head without an end.", head()[:-2] + b"a: b\r\n" * 100_000, 431),
+    Oddity("slow-body", "A body that stops coming.", head(LENGTH) + BODY[:9], 408),
+    Oddity(
+        "large-body",
+        "A body longer than `body_bytes_max`.",
+        head(b"content-length: 99999999") + BODY,
+        413,
+    ),
     Oddity("no-http", "What is no HTTP.", b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03", 400),
     Oddity("http-2", "HTTP/2 without asking.", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
 ]
