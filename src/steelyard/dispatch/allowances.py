@@ -177,3 +177,5 @@ SUBJECTS: dict[Subject, Callable[[Key, str], str]] = {
 """What is counted apart."""
 
 _UNLIMITED = Standing()
+UNLIMITED = Held((), NOTHING, Now(0, 0), _UNLIMITED)
+"""What a call holds where there are no limits."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from steelyard.catalogue.offers import Offer
 from steelyard.dispatch import cache, costs, limiting, records, refusals, router, shadows
-from steelyard.dispatch.allowances import Held, Turned
+from steelyard.dispatch.allowances import UNLIMITED, Held, Turned
 from steelyard.dispatch.attempts import HTTP_OK
 from steelyard.dispatch.cache import Kept, Slot
 from steelyard.dispatch.calls import Answer, Arrival, Caller, CallerGoneError
@@ -52,6 +52,8 @@ async def serve(desk: Desk, caller: Caller) -> Answer | Refusal | None:
 
 async def _hold(desk: Desk, caller: Caller, call: Call) -> Held | Refusal:
     """What a call takes of its limits until it is weighed."""
+    if not desk.snapshot.limits:
+        return UNLIMITED
     ask, need = call.ask, limiting.need(call.ask)
     held = await desk.allowances.hold(desk.snapshot, call.key, ask.model, need, desk.now())
     caller.tell(held.standing)

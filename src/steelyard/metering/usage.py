@@ -7,6 +7,7 @@ from typing import cast
 
 import msgspec
 
+_USUAL = {"prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details"}
 COUNT_MAX = 2**53
 """A count beyond this is nonsense, and would not survive a JSON reader that uses doubles."""
 
@@ -30,6 +31,9 @@ def openai_usage(usage: Mapping[str, object]) -> Told:
     Source: OpenAI's CompletionUsage; DeepSeek ``prompt_cache_hit_tokens``; Moonshot
     ``cached_tokens``; DashScope ``cache_creation_input_tokens``; xAI's total.
     """
+    usual = _usual(usage)
+    if usual is not None:
+        return usual
     faults: list[str] = []
     prompt_details = _table(usage.get("prompt_tokens_details"))
     completion_details = _table(usage.get("completion_tokens_details"))
@@ -61,6 +65,32 @@ def openai_usage(usage: Mapping[str, object]) -> Told:
         elif total != prompt + (completion or 0):
             faults.append("total_tokens_differ")
     return Told(meters, tuple(faults))
+
+
+def _usual(usage: Mapping[str, object]) -> Told | None:
+    """The meters of the usage that nearly everybody tells: three counts that add up."""
+    if not usage.keys() <= _USUAL:
+        return None
+    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    total, details = usage.get("total_tokens"), usage.get("prompt_tokens_details")
+    if (
+        type(prompt) is not int
+        or type(completion) is not int
+        or not 0 <= prompt <= COUNT_MAX
+        or not 0 <= completion <= COUNT_MAX
+        or total != prompt + completion
+        or type(total) is not int
+    ):
+        return None
+    if details is None:
+        return Told({"input_tokens": prompt, "output_tokens": completion})
+    told = _table(details)
+    cached = told.get("cached_tokens")
+    if len(told) != 1 or type(cached) is not int or not 0 <= cached <= prompt:
+        return None
+    meters = {"input_tokens": prompt - cached, "cached_input_tokens": cached}
+    meters["output_tokens"] = completion
+    return Told(meters)
 
 
 def _prompt(
