@@ -72,6 +72,7 @@ def test_about_as_many_traces_as_wanted_are_sampled():
     assert sum(each is not None and each.sampled for each in traces) * 4 == len(traces)
 
 
-def test_a_state_too_long_is_left_out():
-    trace = tracing.arriving(SENT, "x" * 513, CALL_ID, None)
+@pytest.mark.parametrize("state", ["x" * 513, "a=\u00e9", "a=1\tb=2"])
+def test_a_state_that_is_too_long_or_not_plain_is_left_out(state):
+    trace = tracing.arriving(SENT, state, CALL_ID, None)
     assert tracing.departing(trace, CALL_ID, 1) == (("traceparent", SENT),)

@@ -49,7 +49,7 @@ def arriving(
             trace_id=found[2],
             parent=found[3],
             sampled=bool(int(found[4], 16) & _SAMPLED),
-            state=state if len(state) <= STATE_CHARS_MAX else "",
+            state=state if _is_plain(state) else "",
             ours=ours,
         )
     if percent is None:
@@ -70,6 +70,10 @@ def departing(trace: Trace | None, call_id: bytes, attempt: int) -> Headers:
     parent = span_id(call_id, attempt) if trace.ours else trace.parent
     header = ("traceparent", f"00-{trace.trace_id}-{parent}-{int(trace.sampled):02x}")
     return (header, ("tracestate", trace.state)) if trace.state else (header,)
+
+
+def _is_plain(state: str) -> bool:
+    return len(state) <= STATE_CHARS_MAX and state.isascii() and state.isprintable()
 
 
 def _is_sound(found: re.Match[str]) -> bool:

@@ -25,6 +25,7 @@ CALLS: Mapping[str, Understand] = {
 
 MODELS = "/v1/models"
 METRICS = "/metrics"
+READS = frozenset({"GET", "HEAD"})
 
 
 class Gateway:
@@ -66,14 +67,17 @@ class Gateway:
         exchange.understand = CALLS.get(path)
         if exchange.understand is not None and method == "POST":
             return await self._call(exchange)
-        if path == METRICS and self._metrics is not None and self._metrics.is_for(exchange.scope):
-            return await self._metrics.show(exchange)
+        metrics = self._metrics if path == METRICS else None
+        if metrics is not None and not metrics.is_for(exchange.scope):
+            return _no_way(path, method, known=False)
+        if metrics is not None and method in READS:
+            return await metrics.show(exchange)
         page = self._pages.get(path)
         if page is None and path.startswith(MODELS + "/"):
             page = self._show_model
-        if page is not None and method in {"GET", "HEAD"}:
+        if page is not None and method in READS:
             return page(exchange)
-        return _no_way(path, method, known=bool(exchange.understand or page))
+        return _no_way(path, method, known=bool(exchange.understand or page or metrics))
 
     async def _call(self, exchange: Exchange) -> Refusal | None:
         served = await serve.serve(self._desk, exchange)

@@ -87,10 +87,12 @@ def _call(gateway: Gateway) -> None:
         client.chat.completions.create(model="echo-1", messages=HELLO)
 
 
-def get(gateway: Gateway, headers: Mapping[str, str] | None = None) -> tuple[int, str]:
+def get(
+    gateway: Gateway, headers: Mapping[str, str] | None = None, method: str = "GET"
+) -> tuple[int, str]:
     connection = http.client.HTTPConnection(*gateway.address, timeout=10)
     try:
-        connection.request("GET", "/metrics", headers=dict(headers or {}))
+        connection.request(method, "/metrics", headers=dict(headers or {}))
         response = connection.getresponse()
         return response.status, response.read().decode()
     finally:
@@ -142,6 +144,10 @@ def test_a_breaker_that_opens_is_seen(gateway):
 def test_every_metric_that_is_shown_is_documented(gateway):
     _, text = get(gateway)
     assert {line.split()[2] for line in text.splitlines() if line[:1] == "#"} <= set(FAMILIES)
+
+
+def test_metrics_are_only_read(gateway):
+    assert get(gateway, method="POST")[0] == 405
 
 
 @pytest.mark.parametrize("header", ["x-forwarded-for", "forwarded", "via"])
