@@ -10,7 +10,7 @@ import msgspec
 
 from steelyard.dispatch import costs, refusals, tracing
 from steelyard.dispatch.cache import Copy
-from steelyard.dispatch.calls import Caller, CallerGoneError
+from steelyard.dispatch.calls import Caller, CallerGoneError, Headers
 from steelyard.dispatch.desk import Desk
 from steelyard.dispatch.hangup import GRACE_S
 from steelyard.dispatch.observing import Landed
@@ -203,17 +203,10 @@ class Flight:
         return self._end("completed", reading, body=body)
 
     def _note_course(self) -> None:
-        """Say in the answer's head how the call was made. Unit: ms, with three digits."""
-        began_us = self._attempt.arrival.started_us
-        waited_us = self._waited_before_us + self._waited_us
-        own_us = max(0, self._desk.clock.monotonic_us() - began_us - waited_us)
-        self._caller.note(
-            (
-                ("x-steelyard-deployment", self._attempt.deployment.id),
-                ("x-steelyard-attempts", str(self._course.attempts)),
-                ("x-steelyard-overhead-ms", f"{own_us // 1000}.{own_us % 1000:03d}"),
-            )
-        )
+        """Say in the answer's head how the call was made."""
+        taken_us = self._desk.clock.monotonic_us() - self._attempt.arrival.started_us
+        own_us = taken_us - self._waited_before_us - self._waited_us
+        self._caller.note(told(self._attempt, self._course.attempts, own_us))
 
     async def _relay(self, reply: Reply) -> End:
         """Hand a stream on as it comes, but for its last event, which waits for the record."""
@@ -386,6 +379,16 @@ def _may_be_last(events: bytes) -> bool:
     if b"[DONE]" in events:
         return True
     return b'"error"' in events and b'"error":null' not in events
+
+
+def told(attempt: Attempt, attempts: int, own_us: int) -> Headers:
+    """What a head says of how a call was made; our own time in ms, with three digits."""
+    own_us = max(0, own_us)
+    return (
+        ("x-steelyard-deployment", attempt.deployment.id),
+        ("x-steelyard-attempts", str(attempts)),
+        ("x-steelyard-overhead-ms", f"{own_us // 1000}.{own_us % 1000:03d}"),
+    )
 
 
 async def _see_end(reply: Reply) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from steelyard.catalogue.offers import Offer
 from steelyard.dispatch import cache, costs, limiting, records, refusals, router, shadows
 from steelyard.dispatch.allowances import UNLIMITED, Held, Turned
-from steelyard.dispatch.attempts import HTTP_OK
+from steelyard.dispatch.attempts import HTTP_OK, told
 from steelyard.dispatch.cache import Kept, Slot
 from steelyard.dispatch.calls import Answer, Arrival, Caller, CallerGoneError
 from steelyard.dispatch.desk import Desk
@@ -160,6 +160,9 @@ async def _make(
         caller.note(costs.headers(record, made.choice.offer))
     if end.outcome == "cancelled":
         raise CallerGoneError
+    if end.outcome != "completed":
+        own_us = _taken_us(desk, arrival) - made.waited_us
+        caller.note(told(made.attempt, record.attempts, own_us))
     return refusal or Answer(end.body)
 
 

@@ -32,12 +32,16 @@ HOLD_S_MAX = 60
 
 
 class Made(NamedTuple):
-    """How a call was made: the attempt that counts, its end, and the attempts that don't."""
+    """How a call was made: the attempt that counts, its end, and the attempts that don't.
+
+    Unit: ``waited_us`` µs that others than we took.
+    """
 
     choice: Choice
     attempt: Attempt
     end: End
     tries: tuple[Try, ...]
+    waited_us: int
     copy: Copy | None
 
 
@@ -102,7 +106,14 @@ class Trying:
             found = await self._following(landed)
             if found is None:
                 tries = tuple(sorted(self._tries, key=lambda each: each.attempt))
-                return Made(landed.choice, landed.attempt, landed.end, tries, landed.flight.copy)
+                return Made(
+                    landed.choice,
+                    landed.attempt,
+                    landed.end,
+                    tries,
+                    self._course.waited_us,
+                    landed.flight.copy,
+                )
             choice, attempt = found
 
     async def _land(self, choice: Choice, attempt: Attempt) -> _Landed:
