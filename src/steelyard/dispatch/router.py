@@ -125,6 +125,8 @@ def plan(known: Snapshot, call: Call) -> Plan | Refusal:
         return wanted
     model = call.ask.model
     route = route_of(known, model)
+    if wanted is ANY and call.ask.choices == 1 and (ways := _remembered(known, call, route)):
+        return Plan(call, route, wanted, ways)
     found = open_to(known, call, route, wanted)
     if not found and snapshot.choose(known, call.key, model, call.arrival.at_us) is None:
         return refusals.model_not_found(model)
@@ -134,6 +136,25 @@ def plan(known: Snapshot, call: Call) -> Plan | Refusal:
     if not found and wanted is not ANY:
         return refusals.invalid(HEADER, "names of deployments that this key may use")
     return Plan(call, route, wanted, found)
+
+
+def _remembered(known: Snapshot, call: Call, route: Route) -> Sequence[Choice]:
+    """What a call may use that wants nothing special, as long as the same offers hold."""
+    key, model, at_us = call.key, call.ask.model, call.arrival.at_us
+    of = (key, route, known.places.get((key.contract, model)))
+    name = (key.sha256, model)
+    before = known.known.get(name)
+    if before is not None and before.from_us <= at_us < before.until_us:
+        was_key, was_route, was_places = before.of
+        if was_key is of[0] and was_route is of[1] and was_places is of[2]:
+            return before.open_to
+    found = tuple(open_to(known, call, route, ANY))
+    if found:
+        if len(known.known) >= snapshot.KNOWN_MAX:
+            known.known.clear()
+        between_us = snapshot.between_us(known, key.contract, model, at_us)
+        known.known[name] = snapshot.Known(*between_us, of, found)
+    return found
 
 
 def want(call: Call) -> Wanted | Refusal:
