@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from steelyard import studio
+from steelyard.catalogue.routes import Part, Route
 from steelyard.governance.keys import digest
 from steelyard.studio import StudioFaults
 from steelyard.values import periods
@@ -73,6 +74,48 @@ def test_limits_and_whose_call_goes_first_are_read(tmp_path):
     assert opened.limits[1].of == ("customer", "model")
     assert (opened.keys[0].workspace, opened.keys[0].priority) == ("research", 3)
     assert [(each.id, each.weight) for each in opened.edition.customers] == [("acme", 3)]
+
+
+def test_how_calls_find_their_deployment_is_read(tmp_path):
+    routes = """
+    regions = ["cn-*"]
+    routing = true
+
+    [[deployment]]
+    id = "second"
+    model = "smollm2-135m-instruct"
+    kind = "echo"
+    provider = "here"
+    weight = 0
+    capacity = 20
+    region = "cn-beijing"
+    draining = true
+
+    [[route]]
+    model = "smollm2-135m-instruct"
+    strategy = "affinity"
+    deployments = ["embedded"]
+    retries = 0
+    hedge_ms = 800
+    canary = { deployment = "second", share = "2.5%" }
+    shadow = { deployment = "second", share = "100%" }
+    """
+    opened = studio.load(write(tmp_path, FILES | {"steelyard.toml": MAIN + routes}), ENV)
+    assert opened.routes == (
+        Route(
+            model="smollm2-135m-instruct",
+            strategy="affinity",
+            deployments=("embedded",),
+            retries=0,
+            hedge_ms=800,
+            canary=Part(deployment="second", share_ppm=25_000),
+            shadow=Part(deployment="second", share_ppm=1_000_000),
+        ),
+    )
+    second = opened.edition.deployments[1]
+    assert (second.weight, second.capacity, second.draining) == (0, 20, True)
+    assert (second.region, opened.keys[0].regions) == ("cn-beijing", ("cn-*",))
+    assert opened.keys[0].routing
 
 
 def test_the_prices_of_the_trade_are_filled_in(tmp_path):
