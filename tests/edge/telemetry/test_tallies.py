@@ -60,6 +60,15 @@ def test_a_call_that_did_not_stream_has_no_time_per_token():
     assert not [name for name, _ in shown(tallies) if "per_output_token" in name]
 
 
+def test_a_call_answered_from_the_cache_is_counted_as_one():
+    tallies = Tallies(10)
+    tallies.ended(ended(meters={"cache_hits": 1}, first_token_us=None))
+    found = shown(tallies)
+    assert found["steelyard_cache_hits_total", frozenset({"acme"})] == 1
+    assert found["steelyard_calls_total", frozenset({"acme", "completed", ""})] == 1
+    assert not [name for name, _ in found if name == "steelyard_tokens_total"]
+
+
 def test_attempts_in_flight_come_to_nothing():
     tallies = Tallies(10)
     gauge = ("steelyard_attempts_in_flight", frozenset[str]())

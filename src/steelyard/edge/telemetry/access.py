@@ -41,6 +41,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     asked: str | None = None
     deployment: str | None = None
     streamed: bool = False
+    cached: bool = False
     attempts: int = 0
     tokens: dict[str, int] = {}
     ingress_bytes: int | None = None
@@ -139,6 +140,7 @@ def line_of(seen: Ended | Refused) -> Line:
         asked=record.asked,
         deployment=record.deployment,
         streamed=record.streamed,
+        cached="cache_hits" in meters,
         attempts=record.attempts,
         tokens={name: n for name, n in meters.items() if METERS[name].unit == "token"},
         ingress_bytes=meters.get("ingress_bytes"),

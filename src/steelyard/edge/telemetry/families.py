@@ -44,6 +44,9 @@ FAMILIES: dict[str, Family] = {
     "steelyard_tokens_total": Family(
         "counter", (*_CALL, "meter"), "Tokens charged, by meter; none is in two of them."
     ),
+    "steelyard_cache_hits_total": Family(
+        "counter", _CALL, "Calls answered from the response cache, without an upstream."
+    ),
     "steelyard_call_duration_seconds": Family(
         "histogram",
         _CALL,

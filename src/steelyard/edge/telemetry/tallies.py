@@ -28,11 +28,12 @@ _TOKEN_METERS = frozenset(name for name, meter in METERS.items() if meter.unit =
 class _Series:
     """The numbers under one model, deployment and customer."""
 
-    __slots__ = ("calls", "durations", "firsts", "per_token", "tokens")
+    __slots__ = ("cache_hits", "calls", "durations", "firsts", "per_token", "tokens")
 
     def __init__(self) -> None:
         self.calls: defaultdict[tuple[str, str], int] = defaultdict(int)
         self.tokens: defaultdict[str, int] = defaultdict(int)
+        self.cache_hits = 0
         self.durations = [0] * (len(_DURATION_US) + 2)
         self.firsts = [0] * (len(_FIRST_TOKEN_US) + 2)
         self.per_token = [0] * (len(_PER_TOKEN_US) + 2)
@@ -79,6 +80,8 @@ class Tallies(Unmoved):
         for meter, units in record.meters.items():
             if meter in _TOKEN_METERS:
                 series.tokens[meter] += units
+            elif meter == "cache_hits":
+                series.cache_hits += units
         if record.duration_us is not None:
             _add(series.durations, _DURATION_US, record.duration_us)
         if (per_token_us := per_output_token_us(record)) is not None:
@@ -91,6 +94,8 @@ class Tallies(Unmoved):
                 yield Sample("steelyard_calls_total", (*key, *end), [count])
             for meter, count in series.tokens.items():
                 yield Sample("steelyard_tokens_total", (*key, meter), [count])
+            if series.cache_hits:
+                yield Sample("steelyard_cache_hits_total", key, [series.cache_hits])
             for name, histogram in (
                 (_DURATION, series.durations),
                 (_FIRST_TOKEN, series.firsts),
