@@ -14,6 +14,7 @@ from steelyard.metering.recovery import recover
 from steelyard.metering.segments import read, segments
 from steelyard.values import ids
 from steelyard.values.clock import FixedClock
+from steelyard.values.usage import Try
 from tests.metering.journals import announced, open_writer, recorded
 
 STUDIO = """
@@ -212,3 +213,18 @@ def test_a_segment_being_written_is_open(run, tmp_path):
         writer.announce(announced(1))
         assert "open: being written, or waiting for recovery" in run("verify").stdout
         assert json.loads(run("stats", "--json").stdout)["running"] == 1
+
+
+def test_attempts_and_copies_are_shown(run, tmp_path):
+    tried = Try(1, "m", "slow", "failed", {"input_tokens": 7}, {}, "upstream_broken")
+    of, made = recorded(1).call_id, {"output_tokens": 9}
+    with open_writer(tmp_path / "journal") as writer:
+        writer.record(recorded(1, tries=(tried,), attempts=2))
+        writer.record(recorded(2, meters={}, produced=made, shadow_of=of))
+    first, copy = lines(run("cat", "--json"))
+    assert first["tries"][0]["deployment"] == "slow"
+    assert first["tries"][0]["produced"] == {"input_tokens": 7}
+    assert (first["shadow_of"], copy["shadow_of"]) == (None, ids.text(of))
+    shown = run("cat").stdout.splitlines()
+    assert "shadow" in shown[1]
+    assert "9 out" in shown[1]

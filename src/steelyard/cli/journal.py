@@ -189,6 +189,8 @@ def _json(entry: Entry) -> bytes:
     else:
         kind = "announcement" if isinstance(what, Announcement) else "record"
         plain["call_id"] = ids.text(what.call_id)
+        plain["tries"] = [msgspec.structs.asdict(each) for each in what.tries]
+        plain["shadow_of"] = None if what.shadow_of is None else ids.text(what.shadow_of)
     where = {"kind": kind, "segment": entry.segment, "offset": entry.offset}
     at = periods.from_us(what.at_us).isoformat(timespec="microseconds")
     return msgspec.json.encode(where | {"at": at} | plain)
@@ -204,6 +206,8 @@ def _line(entry: Entry, zone: str) -> str:
         state, counts = "announced", what.expected
     else:
         state, counts = what.outcome, what.meters
+        if what.shadow_of is not None:
+            state, counts = "shadow", what.produced or {}
     meters = ", ".join(
         f"{units:,} {_SHORT.get(name, name.replace('_', ' '))}"
         for name, units in counts.items()
