@@ -111,6 +111,32 @@ async def test_connections_are_bounded():
             assert not client.connections
 
 
+async def test_an_address_that_does_not_answer_is_passed_over(monkeypatch):
+    with upstreams.serving({"x": kept(b"one", 1)}) as upstream, socket.socket() as deaf:
+        deaf.bind(("127.0.0.2", 0))
+        deaf.listen(0)
+        full = [socket.socket() for _ in range(3)]
+        for each in full:
+            each.setblocking(False)
+            each.connect_ex(deaf.getsockname())
+        url = upstream.url("x")
+        port = int(url.split("/")[2].split(":")[1])
+        loop = asyncio.get_running_loop()
+        ours = loop.getaddrinfo
+
+        async def found(host: str, port: int, **kwargs: int) -> list[object]:
+            if host != "two.example":
+                return [*await ours(host, port, **kwargs)]
+            both = (deaf.getsockname(), ("127.0.0.1", port))
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", where) for where in both]
+
+        monkeypatch.setattr(loop, "getaddrinfo", found)
+        async with to(f"http://two.example:{port}/x/v1") as client:
+            assert await whole(client) == b"one"
+        for each in full:
+            each.close()
+
+
 async def test_a_read_at_once_is_one_part():
     many = stream(*[str(n) for n in range(500)])
     with upstreams.serving({"x": upstreams.raw(many)}) as upstream:

@@ -11,11 +11,17 @@ import asyncio
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
+from socket import SOCK_STREAM
 from urllib.parse import urlsplit
+
+import aiohappyeyeballs
 
 from steelyard import __version__
 from steelyard.upstream.connection import Answer, Connection
 from steelyard.upstream.transport import IDLE_S, Kind, Limits, Reply, Request, UpstreamError
+
+NEXT_ADDRESS_S = 0.25
+"""After so long without an answer the host's next address is tried too. Source: RFC 8305."""
 
 TICK_S_MAX = 0.5
 TICK_S_MIN = 0.02
@@ -119,9 +125,7 @@ class Client:
                 if self._socket is not None:
                     await loop.create_unix_connection(lambda: connection, str(self._socket))
                 else:
-                    await loop.create_connection(
-                        lambda: connection, self._host, self._port, ssl=self._tls
-                    )
+                    await self._connect_tcp(connection, loop)
             made = True
         except (OSError, UnicodeError) as exc:
             raise UpstreamError(Kind.UNREACHABLE, f"{type(exc).__name__}: {exc}") from exc
@@ -129,6 +133,21 @@ class Client:
             if not made:
                 self.lost(connection)
         return connection
+
+    async def _connect_tcp(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
+        """Connect to the first of the host's addresses that answers, tried a moment apart."""
+        found = await loop.getaddrinfo(self._host, self._port, type=SOCK_STREAM)
+        sock = await aiohappyeyeballs.start_connection(
+            found, happy_eyeballs_delay=NEXT_ADDRESS_S, interleave=1, loop=loop
+        )
+        name = None if self._tls is None else self._host
+        try:
+            await loop.create_connection(
+                lambda: connection, sock=sock, ssl=self._tls, server_hostname=name
+            )
+        except BaseException:
+            sock.close()
+            raise
 
     def watch(self, answer: Answer, loop: asyncio.AbstractEventLoop) -> None:
         """Look at an answer's deadline until it is let go."""
