@@ -24,7 +24,7 @@ ROOM_DOCSTRING_LINES_MAX = 25
 
 WORLD_MODULES = set(
     "asyncio socket ssl select selectors os time random secrets logging subprocess threading "
-    "multiprocessing signal tempfile shutil glob io http urllib sqlite3 importlib sys aiohttp "
+    "multiprocessing signal tempfile shutil glob io http urllib sqlite3 importlib sys pyqwest "
     "granian duckdb sqlalchemy psycopg click rich".split()
 )
 """What only the shell may import: a pure room is given its time, chance, files and sockets."""
