@@ -65,17 +65,36 @@ class StreamWeigher:
 
     def feed(self, data: bytes) -> bytes:
         """Take what came; what to hand on comes back, whole events only."""
-        if len(self._buffer) <= SHORT_BYTES_MAX and not self._skipping:
-            data = bytes(self._buffer) + data if self._buffer else data
-            self._buffer.clear()
-            end = data.rfind(b"\n\n") + 2
-            block = data if end == len(data) else data[:end]
-            plain = self._plain(block) if end > 1 else None
-            if plain is not None:
-                self._buffer += data[end:]
-                self._wait(block)
-                return plain
-        return self._feed_events(data)
+        if len(self._buffer) > SHORT_BYTES_MAX or self._skipping:
+            return self._feed_events(data)
+        data = bytes(self._buffer) + data if self._buffer else data
+        self._buffer.clear()
+        end = data.rfind(b"\n\n") + 2
+        block = data if end == len(data) else data[:end]
+        plain = self._plain(block) if end > 1 else None
+        if plain is None:
+            return self._feed_mixed(data)
+        self._buffer += data[end:]
+        self._wait(block)
+        return plain
+
+    def _feed_mixed(self, data: bytes) -> bytes:
+        """Take events of which some say more than text: the others at once all the same."""
+        self._digest()
+        before = self._mark()
+        begin, passed = 0, b""
+        if self._upstream_id is None and (found := data.find(b"\n\n")) >= 0:
+            begin = found + 2
+            passed = self._feed_events(data[:begin])
+        end = _special(data, begin)
+        plain = self._plain(data[begin:end]) if end > begin and not self._buffer else None
+        if plain is None:
+            passed += self._feed_events(data[begin:])
+        else:
+            self._take_texts(data[begin:end])
+            passed += plain + self._feed_events(data[end:])
+        self._before = before
+        return passed
 
     def _plain(self, block: bytes) -> bytes | None:
         """What to hand on of whole events that say nothing but text; None when they may."""
@@ -124,7 +143,7 @@ class StreamWeigher:
                 self._keep_texts(event)
             return
         output, reasoning = find_texts(block, streamed=True)
-        self._chunks += max(len(output), len(reasoning))
+        self._chunks += len(output) + len(reasoning)
         self._output += b"".join(output)
         self._reasoning += b"".join(reasoning)
 
@@ -275,6 +294,19 @@ class StreamWeigher:
             return None
         chunk["choices"] = Raw(msgspec.json.encode(choices))
         return msgspec.json.encode(chunk)
+
+
+def _special(data: bytes, begin: int) -> int:
+    """Where the first event begins that says more than text, or is not whole."""
+    at = len(data)
+    for mark in _MARKS:
+        found = data.find(mark, begin, at)
+        at = at if found < 0 else found
+    found = data.rfind(b"\n\n", begin, at)
+    return begin if found < 0 else found + 2
+
+
+_MARKS = (b'"finish_reason":"', b'"finish_reason": "', b'"usage":{', b'"error"', b"[DONE]")
 
 
 class _Mark(msgspec.Struct, frozen=True):
