@@ -11,11 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import pytest
+from click.testing import CliRunner
 
+from steelyard.cli.main import cli
+from steelyard.values import money, periods
 from tests.edge import faulty
 from tests.edge.callers import ANOTHER, BOMBS, LEAVING, SMUGGLING, Leaving, Oddity
 from tests.edge.faults import AGAIN, TABLE, Again, Row
-from tests.edge.faulty import Stage, asking, call, send, sized
+from tests.edge.faulty import Stage, asking, call, send, sized, tokens
 from tests.fixtures.gateway import Gateway
 
 pytestmark = pytest.mark.xdist_group("leaks")
@@ -37,6 +40,8 @@ class Held(NamedTuple):
     """What a worker holds."""
 
     tasks: list[str]
+    calls: list[int]
+    """For each desk, calls and attempts that it counts as under way."""
     files: int
     rss_kb: int
 
@@ -58,7 +63,8 @@ def settled(gateway: Gateway, before: Held) -> Held:
     deadline = time.monotonic() + SETTLED_S
     while True:
         now = held(gateway)
-        if (now.tasks, now.files) == (before.tasks, before.files) or time.monotonic() > deadline:
+        same = (now.tasks, now.calls) == (before.tasks, before.calls)
+        if (same and now.files <= before.files) or time.monotonic() > deadline:
             return now
         time.sleep(0.1)
 
@@ -93,6 +99,7 @@ def test_nothing_is_left_of_what_went_wrong(tmp_path):
         assert len(list(pool.map(lambda fault: wrong(stage, fault), faults))) == len(faults)
         after = settled(stage.gateway, before)
         assert after.tasks == before.tasks
+        assert after.calls == before.calls == [0]
         assert after.files <= before.files
         assert after.rss_kb - before.rss_kb < FIRST_KB_MAX
         again = [row for row in LEAVING if row.model != "nearly-ends"]
@@ -100,6 +107,37 @@ def test_nothing_is_left_of_what_went_wrong(tmp_path):
             list(pool.map(lambda row: wrong(stage, row), again))
         at_last = settled(stage.gateway, before)
         assert at_last.tasks == before.tasks
+        assert at_last.calls == [0]
         assert at_last.files <= before.files
         assert at_last.rss_kb - after.rss_kb < MORE_KB_MAX
         sound(stage)
+    books_are_whole(stage.gateway)
+
+
+PICO_BY_METER = {"input_tokens": 10**6, "cached_input_tokens": 10**6, "output_tokens": 2 * 10**6}
+"""What acme pays; reasoning costs what output does."""
+
+
+def books_are_whole(gateway: Gateway) -> None:
+    """All of it comes to one invoice, of exactly what was delivered; the audit finds the same."""
+    records = gateway.records()
+    owed_pico = sum(
+        units * PICO_BY_METER.get(meter, 2 * 10**6)
+        for record in records
+        for meter, units in tokens(record.meters).items()
+    )
+    assert owed_pico
+    month = periods.from_us(records[0].at_us).strftime("%Y-%m")
+    closed = json.loads(steelyard(gateway, "close", month, "--early", "--json"))
+    invoices = [each for each in closed["documents"] if each["kind"] == "invoice"]
+    assert [each["party"] for each in invoices] == ["acme"]
+    (path,) = gateway.folder.glob(f"documents/*/invoices/{invoices[0]['number']}.json")
+    lines = json.loads(path.read_text("utf-8"))["lines"]
+    assert sum(money.scaled(line["amount"], 10**12) for line in lines) == owed_pico
+    steelyard(gateway, "audit")
+
+
+def steelyard(gateway: Gateway, *arguments: str) -> str:
+    found = CliRunner().invoke(cli, ["--studio", str(gateway.folder), *arguments])
+    assert found.exit_code == 0, found.output
+    return found.stdout
