@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import msgspec
 import pytest
 
 from steelyard.catalogue.documents import CostRule
-from steelyard.catalogue.routes import Part, Route
+from steelyard.catalogue.routes import Route
 from steelyard.dispatch.breaker import CLOSED
 from steelyard.dispatch.calls import Answer
 from steelyard.dispatch.refusals import Code, Refusal
 from steelyard.dispatch.retrying import BUDGET_MIN
 from steelyard.dispatch.serve import serve
-from steelyard.governance.keys import Key
 from steelyard.metering.journal import JournalError, JournalFullError
 from steelyard.metering.recovery import closing
 from steelyard.upstream.transport import Kind, UpstreamError
@@ -35,7 +32,7 @@ from tests.dispatch.scripted import (
     busy,
 )
 from tests.dispatch.studio import KEY
-from tests.dispatch.test_serve import DONE, EVENTS, WHOLE, until
+from tests.dispatch.test_serve import DONE, EVENTS, WHOLE
 from tests.rating.documents import rate, rates, shares
 
 UNREACHABLE = UpstreamError(Kind.UNREACHABLE, "refused")
@@ -245,200 +242,6 @@ async def test_a_call_that_is_killed_costs_what_its_attempts_cost():
     closed = closing(scene.announcements[-1])
     assert (closed.deployment, closed.outcome, closed.attempts) == ("b", "interrupted", 2)
     assert tries(closed) == [("a", "upstream_broken", PROMPT)]
-
-
-HEDGED = Route(model="m", deployments=("a", "b"), hedge_ms=10)
-
-
-@pytest.mark.parametrize("streamed", [True, False])
-async def test_a_second_attempt_answers_when_the_first_is_slow(streamed):
-    never = asyncio.Event()
-    fine = STREAM if streamed else OK
-    scene = Scene(streamed=streamed, a=Says(wait=never), b=fine)
-    served = await serve(scene.scene(HEDGED), scene)
-    assert served == (None if streamed else Answer(WHOLE))
-    (record,) = scene.records
-    assert (record.deployment, record.outcome, record.attempts) == ("b", "completed", 2)
-    assert [(each.attempt, each.deployment, each.outcome) for each in record.tries] == [
-        (1, "a", "cancelled")
-    ]
-    assert record.tries[0].produced["input_tokens"] == 7
-    assert scene.places["a"].cancelled == 1
-    second = scene.announcements[1]
-    assert [(each.deployment, each.outcome) for each in second.tries] == [("a", "interrupted")]
-    assert scene.noted["x-steelyard-deployment"] == "b"
-
-
-@pytest.mark.parametrize("streamed", [True, False])
-async def test_the_first_attempt_still_wins_when_it_answers_first(streamed):
-    first, never = asyncio.Event(), asyncio.Event()
-    fine = (STREAM if streamed else OK)._replace(wait=first)
-    scene = Scene(streamed=streamed, a=fine, b=Says(wait=never))
-    call = asyncio.create_task(serve(scene.scene(HEDGED), scene))
-    await until(lambda: "b" in scene.asked_of())
-    first.set()
-    await call
-    (record,) = scene.records
-    assert (record.deployment, record.outcome) == ("a", "completed")
-    assert [(each.attempt, each.outcome) for each in record.tries] == [(2, "cancelled")]
-    if streamed:
-        assert scene.got == b"".join(EVENTS[:3]) + DONE
-
-
-async def test_a_first_attempt_that_fails_leaves_the_call_to_the_second():
-    first, second = asyncio.Event(), asyncio.Event()
-    scene = Scene(a=BROKEN._replace(wait=first), b=OK._replace(wait=second))
-    call = asyncio.create_task(serve(scene.scene(HEDGED), scene))
-    await until(lambda: "b" in scene.asked_of())
-    first.set()
-    await asyncio.sleep(0.01)
-    second.set()
-    assert await call == Answer(WHOLE)
-    assert tries(scene.records[0]) == [("a", "upstream_broken", PROMPT)]
-
-
-async def test_a_quick_answer_needs_no_second_attempt():
-    scene = Scene(a=OK, b=OK)
-    assert await serve(scene.scene(HEDGED), scene) == Answer(WHOLE)
-    assert scene.asked_of() == {"a": 1}
-
-
-@pytest.mark.parametrize("hung_up", [True, False])
-async def test_a_caller_or_a_worker_that_goes_away_ends_both_attempts(hung_up):
-    never = asyncio.Event()
-    scene = Scene(a=Says(wait=never), b=Says(wait=never))
-    desk = scene.scene(HEDGED)
-    call = asyncio.create_task(serve(desk, scene))
-    await until(lambda: "b" in scene.asked_of())
-    if hung_up:
-        scene.hung_up.set()
-    else:
-        assert not await desk.drain(0)
-    await asyncio.wait([call])
-    (record,) = scene.records
-    assert record.outcome == ("cancelled" if hung_up else "interrupted")
-    assert (record.meters, len(record.tries)) == ({}, 1)
-    assert desk.in_flight == 0
-    assert all(seen.in_flight == 0 for seen in desk.router.vitals.values())
-    call.exception()
-
-
-SHADOW = Route(model="m", deployments=("a",), shadow=Part(deployment="big-1", share_ppm=1_000_000))
-
-
-async def test_a_shadow_is_recorded_as_ours_and_nobody_waits_for_it():
-    later = asyncio.Event()
-    scene = Scene(a=OK, big_1=OK._replace(wait=later))
-    desk = scene.scene(SHADOW)
-    assert await serve(desk, scene) == Answer(WHOLE)
-    assert [record.shadow_of for record in scene.records] == [None]
-    later.set()
-    await until(lambda: not desk.shadows)
-    copy = scene.records[1]
-    assert (copy.model, copy.deployment) == ("big", "big-1")
-    assert copy.shadow_of == scene.records[0].call_id != copy.call_id
-    assert copy.meters == {}
-    assert copy.produced is not None
-    assert copy.produced["output_tokens"] == 4
-    assert desk.in_flight == 0
-
-
-async def test_a_shadow_of_a_stream_is_read_to_its_end():
-    scene = Scene(streamed=True, a=STREAM, big_1=STREAM)
-    desk = scene.scene(SHADOW)
-    await serve(desk, scene)
-    await until(lambda: not desk.shadows)
-    assert scene.got == b"".join(EVENTS[:3]) + DONE
-    assert {record.deployment for record in scene.records} == {"a", "big-1"}
-
-
-async def test_shadows_are_bounded():
-    never = asyncio.Event()
-    scene = Scene(a=OK, big_1=OK._replace(wait=never))
-    desk = scene.scene(SHADOW)
-    for _ in range(40):
-        assert await serve(desk, scene) == Answer(WHOLE)
-    assert len(desk.shadows) == 16
-    assert not await desk.drain(0)
-    await until(lambda: not desk.shadows)
-
-
-ROUTER = msgspec.structs.replace(KEY, routing=True)
-WANTED = [
-    # what the header says, whether the key may, who is asked, what is refused
-    ("c", True, "c", None),
-    ("c,a", True, "c", None),
-    (" b , a ", True, "b", None),
-    ("!a", True, "b", None),
-    ("!a,!b", True, "c", None),
-    ("b,!b", True, "", Code.INVALID_PARAMETER),
-    ("nowhere", True, "", Code.INVALID_PARAMETER),
-    ("big-1", True, "", Code.INVALID_PARAMETER),
-    (",".join(["a"] * 33), True, "", Code.INVALID_PARAMETER),
-    ("c", False, "", Code.ROUTING_NOT_ALLOWED),
-    ("", False, "a", None),
-]
-
-
-@pytest.mark.parametrize(("wanted", "may", "asked", "code"), WANTED)
-async def test_a_caller_that_may_chooses_its_deployments(wanted, may, asked, code):
-    scene = Scene(a=OK, b=OK, c=OK)
-    scene.wanted = wanted
-    served = await serve(scene.scene(key=ROUTER if may else KEY), scene)
-    assert "".join(scene.asked_of()) == asked
-    if code is None:
-        assert served == Answer(WHOLE)
-    else:
-        assert isinstance(served, Refusal)
-        assert served.code == code
-
-
-async def test_what_a_caller_wants_is_the_order_in_which_it_is_tried():
-    scene = Scene(a=OK, b=DOWN, c=DOWN)
-    scene.wanted = "c,b,a"
-    assert await serve(scene.scene(key=ROUTER), scene) == Answer(WHOLE)
-    assert [each.deployment for each in scene.announcements] == ["c", "b", "a"]
-
-
-def moved(**regions: str):
-    return msgspec.structs.replace(
-        STUDIO,
-        deployments=tuple(
-            msgspec.structs.replace(each, region=regions.get(each.id))
-            for each in STUDIO.deployments
-        ),
-    )
-
-
-@pytest.mark.parametrize(
-    ("patterns", "asked", "region"),
-    [
-        (("*",), "a", ""),
-        (("cn-*",), "b", "cn-beijing"),
-        (("eu-*", "us-*"), "c", "eu-north"),
-        (("sg",), "", None),
-    ],
-)
-async def test_a_key_is_answered_in_its_regions(patterns, asked, region):
-    scene = Scene(a=OK, b=OK, c=OK)
-    key: Key = msgspec.structs.replace(KEY, regions=patterns)
-    desk = scene.scene(studio=moved(b="cn-beijing", c="eu-north"), key=key)
-    await serve(desk, scene)
-    assert "".join(scene.asked_of()) == asked
-    assert [record.region for record in scene.records] == ([region] if asked else [])
-
-
-async def test_a_deployment_that_drains_gets_no_calls():
-    drained = msgspec.structs.replace(
-        STUDIO,
-        deployments=tuple(
-            msgspec.structs.replace(each, draining=each.id in {"a", "b"})
-            for each in STUDIO.deployments
-        ),
-    )
-    scene = Scene(a=OK, b=OK, c=OK)
-    assert await serve(scene.scene(studio=drained), scene) == Answer(WHOLE)
-    assert scene.asked_of() == {"c": 1}
 
 
 async def test_a_stream_tells_its_cost_with_its_usage():
