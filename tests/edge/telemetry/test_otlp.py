@@ -115,7 +115,7 @@ def test_a_collector_that_is_away_costs_no_time_and_is_counted():
     begun = time.monotonic()
     for _ in range(150):
         exporter.ended(ended(trace=TRACE))
-    assert time.monotonic() - begun < 0.1
+    assert time.monotonic() - begun < 0.5
     assert exporter.dropped >= 50
     exporter.close()
     assert exporter.dropped == 150
