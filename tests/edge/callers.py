@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tests.edge.faults import NOTHING, PROMPT, TOLD
+from tests.edge.answers import NOTHING, PROMPT, TOLD
 from tests.edge.faulty import HEADER_BYTES_MAX, asking, head, sized
 
 BODY = asking("usage")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from tests.edge import callers, faults
+from tests.edge.answers import PROMPT, TOLD
 from tests.edge.callers import Leaving, Oddity
 from tests.edge.faults import Again, Row
 
@@ -35,7 +36,7 @@ def _sections() -> Iterator[str]:
         "answers, and the call is charged as one of that model."
     )
     head = ("the first upstream", "charged", "cost")
-    yield _table(head, ((row.says, _units(faults.TOLD), _beside(row)) for row in faults.AGAIN))
+    yield _table(head, ((row.says, _units(TOLD), _beside(row)) for row in faults.AGAIN))
     yield "## Callers that hang up"
     yield "The upstream is cancelled, unless `on_hangup` says `drain`."
     head = ("the caller hangs up", "charged", "cost")
@@ -102,5 +103,5 @@ def _units(meters: Mapping[str, int]) -> str:
     if not meters:
         return "nothing"
     told = ", ".join(f"{units} {name.removesuffix('_tokens')}" for name, units in meters.items())
-    guessed = meters.get("input_tokens") == faults.PROMPT["input_tokens"]
+    guessed = meters.get("input_tokens") == PROMPT["input_tokens"]
     return f"{told}, estimated" if guessed else told

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import openai
 
-from tests.edge.faults import AGAIN, ANSWER_BYTES_MAX, SCRIPTS, TABLE, Again, Row
+from tests.edge.answers import ANSWER_BYTES_MAX
+from tests.edge.faults import AGAIN, SCRIPTS, TABLE, Again, Row
 from tests.fixtures import upstreams
 from tests.fixtures.gateway import SECRET, Deployed, Gateway, start, stop, write_studio
 from tests.fixtures.upstreams import Upstream

@@ -15,7 +15,7 @@ from openai import OpenAI
 from steelyard.cli.main import cli
 from steelyard.values import periods
 from steelyard.values.usage import UsageRecord
-from tests.edge.faults import LAST, STOP, TEXT, whole
+from tests.edge.answers import LAST, STOP, TEXT, whole
 from tests.fixtures import upstreams
 from tests.fixtures.gateway import (
     OTHER_SECRET,

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from steelyard.values.usage import UsageRecord
+from tests.edge.answers import chunk
 from tests.edge.callers import ANOTHER, BOMBS, LEAVING, SMUGGLING, Leaving, Oddity
-from tests.edge.faults import chunk
 from tests.edge.faulty import Stage, asking, send, sized, tokens
 from tests.fixtures import upstreams
 from tests.fixtures.gateway import Deployed, Gateway, running

@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.edge.faults import AGAIN, SCRIPTS, STREAMS, TABLE, TOLD, Again, Row
+from tests.edge.answers import TOLD
+from tests.edge.faults import AGAIN, SCRIPTS, STREAMS, TABLE, Again, Row
 from tests.edge.faulty import HELLO, Seen, Stage, call, send, sized, tokens
 from tests.fixtures.gateway import UPSTREAM_SECRET
 
