@@ -121,7 +121,7 @@ def flood(connection: socket.socket, hung_up: threading.Event) -> None:
 def flooded(tmp_path) -> Generator[tuple[Gateway, Upstream]]:
     with upstreams.serving({"flood": flood}) as upstream:
         deployed = [Deployed("flood", "openai", upstream.url("flood"))]
-        with running(tmp_path, deployed, "total_s = 4") as started:
+        with running(tmp_path, deployed, "total_s = 4\nserver = \"granian\"") as started:
             yield started, upstream
 
 
@@ -143,3 +143,28 @@ def test_a_caller_that_never_reads(flooded):
     assert 4 * taken < record.meters["egress_bytes"] < UNREAD_KB_MAX << 10
     assert record.produced is not None
     assert record.produced["output_tokens"] > taken
+
+
+HEDGED = """
+[[route]]
+model = "hedged"
+hedge_ms = 50
+"""
+
+
+def test_a_caller_that_hangs_up_on_two_attempts_at_once(tmp_path):
+    """Both upstreams are told."""
+    scripts = {"first": upstreams.silence, "second": upstreams.silence}
+    with upstreams.serving(scripts) as upstream:
+        deployed = [Deployed("hedged", "openai", upstream.url(name), id=name) for name in scripts]
+        with running(tmp_path, deployed, HEDGED) as gateway:
+            with send(gateway, sized(asking("hedged"))):
+                deadline = time.monotonic() + 5
+                while len(upstream.asked) < len(scripts):
+                    assert time.monotonic() < deadline
+                    time.sleep(0.01)
+                time.sleep(0.2)
+            assert [told.wait(5) for told in upstream.hung_up.values()] == [True, True]
+            (record,) = records_since(gateway, set(), 1)
+    assert (record.outcome, record.attempts, record.meters) == ("cancelled", 2, {})
+    assert len(record.tries) == 1

@@ -487,8 +487,10 @@ class Request:
         """Return when the caller hangs up."""
         connection = self._connection
         if not connection.lost:
-            connection.gone = asyncio.get_running_loop().create_future()
-            await connection.gone
+            # Several attempts of a call may wait for this at once.
+            if connection.gone is None or connection.gone.done():
+                connection.gone = asyncio.get_running_loop().create_future()
+            await asyncio.shield(connection.gone)
 
     def response_bytes(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> None:
         """Answer all at once."""
