@@ -121,7 +121,7 @@ def flood(connection: socket.socket, hung_up: threading.Event) -> None:
 def flooded(tmp_path) -> Generator[tuple[Gateway, Upstream]]:
     with upstreams.serving({"flood": flood}) as upstream:
         deployed = [Deployed("flood", "openai", upstream.url("flood"))]
-        with running(tmp_path, deployed, "total_s = 4\nserver = \"granian\"") as started:
+        with running(tmp_path, deployed, "total_s = 4") as started:
             yield started, upstream
 
 
