@@ -20,6 +20,7 @@ from steelyard.metering.answers import Reading, read_body
 from steelyard.metering.streams import StreamWeigher
 from steelyard.metering.weigh import weigh
 from steelyard.upstream import openai
+from steelyard.upstream.connection import Answer
 from steelyard.upstream.transport import Kind, Reply, Request, UpstreamError, read_whole
 from steelyard.values.usage import Outcome
 
@@ -396,6 +397,8 @@ async def _see_end(reply: Reply) -> None:
 
     It is nothing, and soon; an upstream that has answered whole can't break the answer any more.
     """
+    if isinstance(reply, Answer) and reply.ended:
+        return
     with contextlib.suppress(UpstreamError, TimeoutError):
         async with asyncio.timeout(END_S):
             while await reply.read():

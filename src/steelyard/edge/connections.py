@@ -131,6 +131,7 @@ class Connection(asyncio.Protocol):
         "_server",
         "_serving",
         "_since_s",
+        "_soon",
         "_task",
         "_transport",
         "_unread_since_s",
@@ -156,6 +157,7 @@ class Connection(asyncio.Protocol):
         self._closing = False
         self._paused = False
         self._unread_since_s: float | None = None
+        self._soon: list[bytes] = []
         self._drained: asyncio.Future[None] | None = None
         self.gone: asyncio.Future[None] | None = None
         self.lost = False
@@ -270,6 +272,18 @@ class Connection(asyncio.Protocol):
         """Send, or not any more."""
         if not self.lost:
             self._transport.write(data)
+
+    def write_soon(self, data: bytes) -> None:
+        """Send, with whatever else is written before the loop goes on."""
+        if not self._soon:
+            self._loop.call_soon(self.flush)
+        self._soon.append(data)
+
+    def flush(self) -> None:
+        """Send what waits to be sent together."""
+        if self._soon:
+            self.write(self._soon[0] if len(self._soon) == 1 else b"".join(self._soon))
+            self._soon.clear()
 
     async def drain(self) -> None:
         """Wait until there is room to write. Raises: ProtocolClosed."""
@@ -504,20 +518,21 @@ class Request:
         if not self.chunks:
             self.keep = False
         length = "transfer-encoding: chunked\r\n" if self.chunks else ""
-        self._connection.write(self._head(status, headers, length))
+        self._connection.write_soon(self._head(status, headers, length))
         return self
 
     async def send_bytes(self, data: bytes) -> None:
         """Send a part, once there is room for it. Raises: ProtocolClosed."""
         connection = self._connection
         if data:
-            connection.write(b"%x\r\n%b\r\n" % (len(data), data) if self.chunks else data)
+            connection.write_soon(b"%x\r\n%b\r\n" % (len(data), data) if self.chunks else data)
         await connection.drain()
 
     def finish(self) -> bool:
         """End the answer; whether another request may follow."""
-        if self.started and not self._ended and self.chunks:
-            self._connection.write(b"0\r\n\r\n")
+        if self.started and not self._ended:
+            self._connection.write_soon(b"0\r\n\r\n" if self.chunks else b"")
+            self._connection.flush()
         return self.started and self._connection.keeps(self)
 
     def _head(self, status: int, headers: Sequence[tuple[str, str]], length: str) -> bytes:

@@ -237,6 +237,11 @@ class Answer:
                 return value.decode("latin-1")
         return ""
 
+    @property
+    def ended(self) -> bool:
+        """Whether all of it has come, and was read."""
+        return self._whole and not self.parts
+
     async def opened(self) -> bool:
         """Wait for the head; True when the connection was stale. Raises: UpstreamError."""
         try:
