@@ -18,7 +18,6 @@ class Vitals(msgspec.Struct, kw_only=True):
     """What is known of a deployment. Unit: ``*_us`` µs, averages of which the newest weigh most."""
 
     in_flight: int = 0
-    calls: int = 0
     first_token_us: int | None = None
     per_token_us: int | None = None
     measured_us: int = 0
@@ -27,7 +26,6 @@ class Vitals(msgspec.Struct, kw_only=True):
     def enter(self, now_us: int) -> None:
         """An attempt begins."""
         self.in_flight += 1
-        self.calls += 1
         self.breaker = breaker.entered(self.breaker, now_us)
 
     def leave(self) -> None:
