@@ -223,22 +223,22 @@ def explain_call(
 ) -> Explained | None:
     """How a booked call's price came about; None when it is not booked.
 
-    Raises: DamageError when the journal can't be read any more.
+    Raises: DamageError when the journal can't be read any more; OSError for the lines.
     """
-    from steelyard.clerk import batch
+    from steelyard.clerk import batch, parquet
     from steelyard.rating import explaining
-    from steelyard.values import periods
 
     books = open_books(engine)
     booked = books.booked_in(call_id)
     if booked is None:
         return None
-    first_open, ranges = booked
+    number, ranges = booked
     records = batch.reread(opened.root / "journal", ranges)
     record = next(each for each in records if each.call_id == call_id)
-    _, edition = books.editions([record.edition])[record.edition]
-    opens = periods.month(first_open) if first_open else None
-    return explaining.explain(record, edition, opens, language)
+    found = books.editions([record.edition]).get(record.edition)
+    edition = opened.edition if found is None else found[1]
+    lines = parquet.lines_of(opened.root / "lines", number, call_id)
+    return explaining.explain(record, edition, lines, language)
 
 
 def engine_socket(opened: Studio, deployment: str) -> Path:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
-from steelyard.catalogue.documents import CostRule, Edition, PriceRule
+from steelyard.catalogue.documents import CostRule, Edition, Grant, PriceRule
 from steelyard.clerk import parquet
 from steelyard.clerk.run import Clerk, Outcome
 from steelyard.ledger.balances import Account
@@ -27,23 +27,41 @@ from steelyard.store.engines import open_engine, reading, sqlite_url
 from steelyard.values.clock import FixedClock
 from steelyard.values.ids import content_id
 from steelyard.values.usage import UsageRecord
-from tests.rating.documents import contract, edition, flat, rates, shares, us
+from tests.rating.documents import contract, edition, flat, rates, shares, tiered, us
 
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 
 OCTOBER_US = us("2026-10-31T23:59:00+08:00")
 MINUTE_US = 60_000_000
 
+FREE = Grant(
+    id="welcome",
+    model="*",
+    meters=("input_tokens", "output_tokens"),
+    size=30_000,
+    from_us=OCTOBER_US,
+    since="2026-10-31",
+    shared=True,
+)
 DOCUMENTS = edition(
     contract(
         PriceRule(model="m", tariff=flat(input_tokens="2.5", output_tokens="10")),
         PriceRule(model="free", tariff=flat(input_tokens="0", output_tokens="0")),
     ),
     contract(
-        PriceRule(model="*", tariff=flat(input_tokens="0.0028", output_tokens="0.42")),
+        PriceRule(
+            model="*",
+            tariff=tiered(
+                "closed",
+                (5000, rates(input_tokens="0.0028", output_tokens="0.42")),
+                (None, rates(input_tokens="0.0026", output_tokens="0.4")),
+                kind="graduated",
+            ),
+        ),
         name="bee-2026",
         customer="bee",
         currency="USD",
+        grants=(FREE,),
     ),
     shares=(
         shares(
@@ -59,7 +77,8 @@ DOCUMENTS = edition(
         ),
     ),
 )
-"""Two customers in two currencies, a model that is given away, and sales below their cost."""
+"""Two customers in two currencies, a model that is given away, sales below their cost, tokens that
+are free at first and cheaper later."""
 
 
 def calls(count: int, seed: int = 0, model: str = "m") -> list[UsageRecord]:

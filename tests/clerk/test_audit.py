@@ -197,6 +197,14 @@ ALTERED_ROWS = [
         ),
         "transfers: the number of rows is",
     ),
+    (
+        "UPDATE counters SET value = 7 WHERE name = 'grant welcome'",
+        "counters, counter bee-2026 grant welcome   : the row is 7, and must be 30000",
+    ),
+    (
+        "UPDATE batch_counters SET value = 7 WHERE name = 'grant welcome' AND batch = 1",
+        "batches, number 1: counters is",
+    ),
     ("UPDATE batches SET hash = x'00' WHERE number = 2", "batches, number 2: hash is 00, and"),
     ("UPDATE batches SET calls = 9 WHERE number = 2", "batches, number 2: calls is 9, and"),
     (

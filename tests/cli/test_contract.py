@@ -78,7 +78,16 @@ tiers = "progressive"
 boundary = "open"
 tier = [
   { up_to = 32_000, per_million = { input = "1", output = "8" }, per_unit = { requests = "0.01" } },
-  { per_million = { input = "1.33", output = "9" } },
+  { per_million = { input = "1.33", output = "9" }, per_unit = { requests = "0.02" } },
+]
+
+[[price]]
+model = "glm-5.3"
+tiers = "graduated"
+shared = true
+tier = [
+  { up_to = 1000, per_million = { input = "8", output = "28" } },
+  { per_million = { input = "6", output = "20" } },
 ]
 
 [[price]]
@@ -88,6 +97,23 @@ calendar = [
   { factor = "0.5", days = "workdays CN", hours = ["22:00-06:00"], by = "end" },
   { discount = "25%", days = ["sat", "sun"] },
 ]
+
+[[grant]]
+id = "welcome"
+model = "kimi-*"
+service_tier = "standard"
+tokens = 1200
+from = 2026-11-01
+until = 2027-02-01
+
+[[grant]]
+id = "calls"
+model = "*"
+meter = "requests"
+units = 1000
+from = 2026-11-01
+every = "month"
+shared = true
 """,
 }
 CALLS = """timestamp,model,service_tier,region,mode,seconds,input_tokens,output_tokens
@@ -96,6 +122,9 @@ CALLS = """timestamp,model,service_tier,region,mode,seconds,input_tokens,output_
 2026-11-02T12:00:00+08:00,qwen-plus,,cn-hangzhou,thinking,,32000,1
 2026-11-02T21:59:30+08:00,glm-5,,,,60,1000,500
 2026-11-03T10:00:00+08:00,glm-5,,,,,1000,500
+2026-11-03T10:00:01+08:00,glm-5.3,,,,,1500,500
+2026-11-03T10:00:02+08:00,glm-5.3,,,,,1000,501
+2026-11-03T10:00:03+08:00,kimi-k3,,,,,1000,500
 """
 
 
@@ -169,9 +198,16 @@ STEPS = [
     # the call's place, a step that is said, what is charged
     (0, f"2026-11-02 11:59:30 (Asia/Shanghai) this holds: {TWICE}", "0.00525"),
     (1, "The price is the same at all hours.", "0.0015"),
-    (2, "The prompt has 32,000 tokens, so it ends in tier 2 of 2.", "0.032009"),
+    (
+        2,
+        "The prompt has 32,000 tokens, so it ends in tier 2 of 2.",
+        "0.032009",
+    ),  # the request is free
     (3, f"At 2026-11-02 22:00:30 (Asia/Shanghai) this holds: {HALF}", "0.0025"),
     (4, "none of the hours of its calendar hold", "0.005"),
+    (5, "of the tier in which it stands among those used in the month by all these", "0.025"),
+    (6, "What is used in the month before this call decides its tier", "0.02002"),
+    (7, "200 units of output are covered by welcome", "0.0018"),
 ]
 
 

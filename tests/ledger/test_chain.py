@@ -82,6 +82,7 @@ ALTERED = [
     (BATCH, "periods", ("2026-11",)),
     (BATCH, "file_bytes", 4097),
     (BATCH, "file_sha256", b"\x03" * 32),
+    (BATCH, "counters", ((("c", "grant g", "m", "", ""), 7),)),
     (MOVED, "batch", 2),
     (MOVED, "sequence", 2),
     (MOVED, "debit", "customer/bcme/unbilled"),

@@ -13,6 +13,7 @@ from steelyard.catalogue.documents import (
     Contract,
     CostRule,
     Edition,
+    Grant,
     Holidays,
     ListPrice,
     PriceBook,
@@ -24,7 +25,9 @@ from steelyard.catalogue.documents import (
     Tier,
 )
 from steelyard.rating import columnar, scalar
+from steelyard.rating.counting import Counter
 from steelyard.rating.lines import SCHEMA, Line, Unrated
+from steelyard.rating.scalar import Counted
 from steelyard.values import money, periods
 from steelyard.values.periods import Month
 from steelyard.values.usage import Try, UsageRecord
@@ -45,7 +48,7 @@ def flat(**per_million: str) -> Tariff:
 def tiered(
     boundary: Boundary,
     *tiers: tuple[int | None, Rates],
-    kind: Literal["whole", "progressive"] = "whole",
+    kind: Literal["whole", "progressive", "graduated"] = "whole",
 ) -> Tariff:
     return Tariff(tiers=tuple(Tier(*tier) for tier in tiers), boundary=boundary, kind=kind)
 
@@ -57,6 +60,7 @@ def contract(
     currency: str = "CNY",
     zone: str = "Asia/Shanghai",
     valid_from: str = "2026-01-01T00:00:00+08:00",
+    grants: tuple[Grant, ...] = (),
 ) -> Contract:
     return Contract(
         id=name,
@@ -68,6 +72,7 @@ def contract(
         valid_from=valid_from[:10],
         terms=Terms(),
         prices=prices,
+        grants=grants,
     )
 
 
@@ -160,11 +165,23 @@ def rate(
     records: Sequence[UsageRecord], editions: Mapping[int, Edition], first_open: Month | None = None
 ) -> tuple[list[Line], list[Unrated]]:
     """Rate by the specification, and see that the columns say the same."""
-    lines, unrated = scalar.rate(records, editions, first_open)
-    rated = columnar.rate(columnar.columns(records), editions, first_open)
+    lines, unrated, _ = count(records, editions, first_open, {})
+    return lines, unrated
+
+
+def count(
+    records: Sequence[UsageRecord],
+    editions: Mapping[int, Edition],
+    first_open: Month | None,
+    counters: Mapping[Counter, int],
+) -> Counted:
+    """The same, from what earlier calls have left."""
+    counted = scalar.rate(records, editions, first_open, counters)
+    rated = columnar.rate(columnar.columns(records), editions, first_open, counters)
     assert rated.table.schema.equals(SCHEMA)
     rated.table.validate(full=True)
-    assert rated.table.to_pylist() == [msgspec.structs.asdict(line) for line in lines]
-    assert rated.unrated == unrated
-    assert all(line.units * line.price_pico == line.amount_pico for line in lines)
-    return lines, unrated
+    assert rated.table.to_pylist() == [msgspec.structs.asdict(line) for line in counted.lines]
+    assert rated.unrated == counted.unrated
+    assert rated.counters == counted.counters
+    assert all(line.units * line.price_pico == line.amount_pico for line in counted.lines)
+    return counted

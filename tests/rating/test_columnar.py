@@ -7,9 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steelyard.catalogue.documents import (
+    UNITS_COUNTED_MAX,
     Contract,
     CostRule,
     Edition,
+    Grant,
     Holidays,
     Labels,
     ListPrice,
@@ -27,7 +29,7 @@ from steelyard.rating.lines import UNITS_LIMIT
 from steelyard.values import money, periods
 from steelyard.values.meters import COMPONENTS, METERS
 from steelyard.values.usage import Try, UsageRecord
-from tests.rating.documents import call, contract, edition, flat, rate
+from tests.rating.documents import call, contract, count, edition, flat, rate
 
 US_PER_HOUR = 3_600_000_000
 ZONES = ["UTC", "Asia/Shanghai", "Europe/Berlin", "America/New_York", "America/St_Johns"]
@@ -56,12 +58,16 @@ all_rates = st.builds(
 
 @st.composite
 def tariffs(draw):
-    limits = sorted(draw(st.sets(st.sampled_from([0, 5, 6, 10, 2**61, 2**70]), max_size=3)))
+    kind = draw(st.sampled_from(["whole", "progressive", "graduated"]))
+    highest = [UNITS_COUNTED_MAX] if kind == "graduated" else [2**61, 2**70]
+    limits = sorted(draw(st.sets(st.sampled_from([0, 5, 6, 10, *highest]), max_size=3)))
     tiers = tuple(Tier(limit, draw(all_rates)) for limit in [*limits, None])
     return Tariff(
         tiers=tiers,
         boundary=draw(st.sampled_from(["closed", "open"])),
-        kind=draw(st.sampled_from(["whole", "progressive"])),
+        kind=kind,
+        name=draw(st.sampled_from(["", "x"])),
+        shared=draw(st.booleans()),
     )
 
 
@@ -120,6 +126,23 @@ list_prices = st.builds(
     labels=labels,
     windows=some_windows,
 )
+grants = st.builds(
+    Grant,
+    id=st.sampled_from(["g-1", "g-2"]),
+    model=st.sampled_from(PATTERNS),
+    meters=st.sampled_from([
+        ("input_tokens", "output_tokens"),
+        ("cached_input_tokens", "cache_write_1h_tokens"),
+        ("compute_ms",),
+    ]),
+    size=st.sampled_from([0, 1, 7, 30, 10**12]),
+    from_us=st.one_of(st.just(EARLY_US), instants_us),
+    since=st.just("then"),
+    until_us=st.one_of(st.none(), instants_us),
+    every=st.sampled_from([None, "month"]),
+    shared=st.booleans(),
+    labels=labels,
+)  # fmt: skip
 contracts = st.builds(
     Contract,
     id=st.sampled_from(["k-1", "k-1", "k-2"]),
@@ -131,6 +154,9 @@ contracts = st.builds(
     valid_from=st.sampled_from(["first", "second"]),
     terms=st.just(Terms()),
     prices=st.lists(price_rules(), min_size=1, max_size=2).map(tuple),
+    grants=st.one_of(
+        st.just(()), st.lists(grants, max_size=3, unique_by=lambda grant: grant.id).map(tuple)
+    ),
 )
 cost_rules = st.builds(
     CostRule,
@@ -207,6 +233,17 @@ def test_columns_and_scalar_give_the_same_lines(batch, first, second, first_open
     rate(batch, known, first_open)
 
 
+@settings(max_examples=80, deadline=None)
+@given(st.lists(records, min_size=1, max_size=20), editions, editions, st.integers(0, 20))
+def test_batches_cut_anywhere_count_on_from_each_other(batch, first, second, cut):
+    known = {1: first, 2: second}
+    whole = count(batch, known, None, {})
+    before = count(batch[:cut], known, None, {})
+    after = count(batch[cut:], known, None, before.counters)
+    assert before.lines + after.lines == whole.lines
+    assert before.counters | after.counters == whole.counters
+
+
 @given(st.lists(st.dictionaries(st.sampled_from(list(METERS)), st.integers(0, 10**6)), max_size=20))
 def test_flat_prices_add_up_over_calls(weighed):
     tariff = flat(input_tokens="2.5", output_tokens="10", reasoning_tokens="0.0028")
@@ -227,8 +264,8 @@ def test_batches_cut_anywhere_give_the_lines_of_the_whole():
     batch = [
         call(number=n, model=f"m-{n % 3}", input_tokens=n % 5, output_tokens=n) for n in range(40)
     ]
-    whole = columnar.rate(columnar.columns(batch), known, None).table.to_pylist()
+    whole = columnar.rate(columnar.columns(batch), known, None, {}).table.to_pylist()
     for cut in (0, 1, 17, 40):
         parts = [columnar.columns(part) for part in (batch[:cut], batch[cut:])]
-        tables = [columnar.rate(part, known, None).table.to_pylist() for part in parts]
+        tables = [columnar.rate(part, known, None, {}).table.to_pylist() for part in parts]
         assert tables[0] + tables[1] == whole

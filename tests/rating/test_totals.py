@@ -61,7 +61,7 @@ def test_a_sum_beyond_64_bits_keeps_every_digit():
     rule = PriceRule(model="m", tariff=flat(output_tokens="1000000"))
     known = {1: edition(contract(rule))}
     batch = [call(number=n, output_tokens=9_223_372) for n in range(1000)]
-    found = totals.totals(columnar.rate(columnar.columns(batch), known, None).table)
+    found = totals.totals(columnar.rate(columnar.columns(batch), known, None, {}).table)
     assert [total.amount_pico for total in found] == [9_223_372 * 1000 * 10**12]
     assert found[0].amount_pico > 2**63
 
@@ -71,7 +71,7 @@ def test_a_total_names_where_an_amount_goes(tmp_path):
     rule = PriceRule(model="m", tariff=flat(input_tokens="0", output_tokens="8"))
     known = {1: edition(contract(rule), shares=(shares(cost),))}
     batch = [call(number=n, input_tokens=5, output_tokens=1000) for n in range(3)]
-    lines = columnar.rate(columnar.columns(batch), known, None).table
+    lines = columnar.rate(columnar.columns(batch), known, None, {}).table
     same = {
         "period": "2026-11", "customer": "acme", "contract": "acme-2026", "model": "m",
         "currency": "CNY",
@@ -99,7 +99,7 @@ def test_many_possible_keys_are_sorted_instead_of_counted(monkeypatch, limit):
     rule = PriceRule(model="*", tariff=flat(output_tokens="8"))
     known = {1: edition(contract(rule))}
     batch = [call(number=n, model=f"m-{n % 7}", output_tokens=n) for n in range(50)]
-    found = totals.totals(columnar.rate(columnar.columns(batch), known, None).table)
+    found = totals.totals(columnar.rate(columnar.columns(batch), known, None, {}).table)
     assert [total.amount_pico for total in found] == [
         sum(n for n in range(50) if n % 7 == m) * 8_000_000 for m in range(7)
     ]

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from steelyard.catalogue import phrases
-from steelyard.catalogue.documents import Contract, Edition, PriceRule, Rates, Tariff, Window, party
+from steelyard.catalogue.documents import (
+    Contract,
+    Edition,
+    Grant,
+    Labels,
+    PriceRule,
+    Rates,
+    Tariff,
+    Window,
+    party,
+)
 from steelyard.catalogue.phrases import Language, say
 from steelyard.catalogue.rates import FALLBACKS
 from steelyard.values import money
@@ -41,6 +51,9 @@ def _contract(edition: Edition, version: Contract, language: Language) -> Iterat
     yield say(language, "several")
     for place, rule in enumerate(version.prices, start=1):
         yield f"{place}. {_rule(edition, rule, language)}"
+    yield from (grant(each, language) for each in version.grants)
+    if len(version.grants) > 1:
+        yield say(language, "order_of_cover")
     yield say(language, "fallback")
 
 
@@ -57,7 +70,7 @@ def _rule(edition: Edition, rule: PriceRule, language: Language) -> str:
         prices = say(language, "discount", prices=prices, percent=percent)
     sentences.append(say(language, "price", head=head, prices=prices))
     if rule.tariff is not None and len(rule.tariff.tiers) > 1:
-        sentences.append(say(language, rule.tariff.kind))
+        sentences.append(tiers_of(rule.tariff, language))
     if rule.book is not None and rule.windows == ():
         sentences.append(say(language, "no_windows"))
     sentences += [window(edition, each, language) for each in rule.windows or ()]
@@ -69,8 +82,11 @@ def _rule(edition: Edition, rule: PriceRule, language: Language) -> str:
 def priced_for(rule: PriceRule, language: Language) -> str:
     """Which calls a price is for."""
     named = "any_model" if rule.model == "*" else "models"
-    words = [say(language, named, model=rule.model)]
-    labels = rule.labels
+    return _called(say(language, named, model=rule.model), rule.labels, language)
+
+
+def _called(models: str, labels: Labels, language: Language) -> str:
+    words = [models]
     if labels.service_tier is not None:
         words.append(say(language, f"tier_{labels.service_tier}"))
     if labels.region is not None:
@@ -80,14 +96,46 @@ def priced_for(rule: PriceRule, language: Language) -> str:
     return say(language, "comma").join(words)
 
 
+def grant(given: Grant, language: Language) -> str:
+    """What a grant gives, to whom and for how long."""
+    what = say(language, "grant_tokens", size=f"{given.size:,}")
+    if len(given.meters) == 1:
+        named = phrases.meter(language, *given.meters)
+        what = say(language, "grant_units", size=f"{given.size:,}", meter=named)
+    last = ""
+    if given.until:
+        last = say(language, "grant_until", day=given.until)
+    named = "all_of_them" if given.model == "*" else "some_models"
+    models = _called(say(language, named, model=given.model), given.labels, language)
+    whose = say(language, "all_models" if given.shared else "each_model")
+    return say(
+        language,
+        "grant",
+        what=what,
+        models=f"{models} ({whose})" if language == "en" else f"{models}（{whose}）",
+        every=say(language, "grant_month") if given.every else "",
+        first=given.since,
+        last=last,
+        id=given.id,
+    )
+
+
+def tiers_of(priced: Tariff, language: Language) -> str:
+    """How a tier is chosen."""
+    whose = say(language, "all_models" if priced.shared else "each_model")
+    return say(language, priced.kind, whose=whose)
+
+
 def tariff(priced: Tariff, language: Language) -> str:
     """A tariff's prices, tier by tier."""
     if len(priced.tiers) == 1:
         return rates(priced.tiers[0].rates, language)
-    closed = priced.boundary == "closed"
+    limit = "up_to" if priced.boundary == "closed" else "below"
+    if priced.kind == "graduated":
+        limit = "up_to_units"
     tiers: list[str] = []
     for tier in priced.tiers:
-        name = "above" if tier.up_to is None else "up_to" if closed else "below"
+        name = "above" if tier.up_to is None else limit
         length = say(language, name, tokens=f"{tier.up_to or 0:,}")
         tiers.append(say(language, "tier", length=length, prices=rates(tier.rates, language)))
     return say(language, "semicolon").join(tiers)

@@ -65,6 +65,10 @@ def _list_price(row: Found[_Price], head: _Head, zone: str) -> ListPrice | None:
     raw = row.value
     from_us = instants.instant(row.sheet, (*row.path, "from"), raw.valid_from, zone)
     tariff = rates.tariff(row.sheet, row.path, raw)
+    if raw.tiers == "graduated":
+        row.fault(
+            ("tiers",), "what a customer uses in a month is counted by a contract, not a book"
+        )
     listed = windows.read(row.sheet, (*row.path, "calendar"), raw.calendar, zone)
     source, checked = raw.source or head.source, raw.checked or head.checked
     if source is None:

@@ -11,6 +11,7 @@ import msgspec
 from steelyard.catalogue.documents import (
     Contract,
     Deployment,
+    Grant,
     Holidays,
     Labels,
     Model,
@@ -95,6 +96,7 @@ def check(draft: Draft) -> None:
             _window(found, holidays, _within(book, ()))
         for price in book.value.prices:
             _affordable(price.windows, [price.tariff], _within(book, ()))
+    _steady_grants(draft.contracts)
     for contract in draft.contracts:
         _contract(draft, contract, models, books)
         _calendars(contract, books, holidays)
@@ -178,6 +180,9 @@ def _contract(
 ) -> None:
     value = contract.value
     _known(draft, "customer", value.customer, _within(contract, ("customer",)))
+    for index, row in enumerate(contract.sheet.rows("grant")):
+        at = ("grant", index, "model")
+        _matches(str(row.get("model", "*")), "model", models, _within(contract, at))
     for index, rule in enumerate(value.prices):
         at = ("price", index, "model")
         if rule.book is None:
@@ -231,6 +236,21 @@ def _reached(contract: Found[Contract]) -> None:
                 reason = f"no call gets here: price {place} is for all of these; put this one first"
                 contract.sheet.warn(path, reason)
                 break
+
+
+def _steady_grants(contracts: Sequence[Found[Contract]]) -> None:
+    """A grant is the same in all versions of a contract, since what it has covered is counted."""
+    seen: dict[tuple[str, str], tuple[Found[Contract], Grant]] = {}
+    for contract in contracts:
+        for index, row in enumerate(contract.sheet.rows("grant")):
+            found = [each for each in contract.value.grants if each.id == row.get("id")]
+            for grant in found:
+                first, same = seen.setdefault((contract.value.id, grant.id), (contract, grant))
+                if same != grant:
+                    reason = f'grant "{grant.id}" is another one in {first.sheet.file}'
+                    contract.fault(
+                        ("grant", index, "id"), f"{reason}; give this one an id of its own"
+                    )
 
 
 def _covers(earlier: PriceRule, later: PriceRule) -> bool:

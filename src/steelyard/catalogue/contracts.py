@@ -7,12 +7,14 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from steelyard.catalogue import instants, percents, rates, windows
+from steelyard.catalogue import grants, instants, percents, rates, windows
 from steelyard.catalogue.documents import Contract, PriceRule, Tariff, Terms
 from steelyard.catalogue.names import Identifier, Pattern, Text
 from steelyard.catalogue.shapes import shape, shapes
 from steelyard.catalogue.sheets import Found, Sheet
 from steelyard.values import money
+
+_LISTS = ("price", "grant")
 
 
 class _Terms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,13 +37,14 @@ class _Price(rates.RawPrice, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     model: Pattern
     book: Identifier | None = None
     discount: object = None
+    shared: bool = False
 
 
 def read(sheet: Sheet, studio_zone: str) -> Found[Contract] | None:
     """Parse a contract; None when it is faulty. Without a zone it has the studio's."""
     before = len(sheet.faults)
-    raw = {name: value for name, value in sheet.table.items() if name != "price"}
-    head = shape(sheet, (), raw, _Head, also=("price",))
+    raw = {name: value for name, value in sheet.table.items() if name not in _LISTS}
+    head = shape(sheet, (), raw, _Head, also=_LISTS)
     rows = shapes(sheet, "price", _Price)
     if "price" not in sheet.table and not sheet.faults[before:]:
         sheet.fault((), "this contract sells nothing; add [[price]] with a model and its price")
@@ -53,6 +56,7 @@ def read(sheet: Sheet, studio_zone: str) -> Found[Contract] | None:
     zone = instants.zone(sheet, ("zone",), head.zone or studio_zone)
     terms = _terms(sheet, head.terms)
     rules = [_rule(row, zone or "UTC") for row in rows]
+    given = grants.read(sheet, zone or "UTC")
     if currency is None or zone is None or terms is None or len(sheet.faults) > before:
         return None
     contract = Contract(
@@ -65,6 +69,7 @@ def read(sheet: Sheet, studio_zone: str) -> Found[Contract] | None:
         valid_from=head.valid_from.isoformat(),
         terms=terms,
         prices=tuple(rule for rule in rules if rule is not None),
+        grants=given,
     )
     return Found(sheet, (), contract)
 
@@ -96,8 +101,10 @@ def _rule(row: Found[_Price], zone: str) -> PriceRule | None:
         row.fault((), 'no price: write book = "..." or per_million = { input = "2", output = "8" }')
         return None
     tariff: Tariff | None = None
+    if raw.shared and raw.tiers != "graduated":
+        row.fault(("shared",), 'only what is counted is shared: with tiers = "graduated"')
     if raw.book is None:
-        tariff = rates.tariff(row.sheet, row.path, raw)
+        tariff = _own(row)
     elif own or raw.boundary is not None or raw.tiers is not None:
         row.fault(("book",), "a price is either from a book or written here; keep one")
         return None
@@ -111,3 +118,14 @@ def _rule(row: Found[_Price], zone: str) -> PriceRule | None:
         labels=raw.labels(),
         windows=None if raw.calendar is None else found,
     )
+
+
+def _own(row: Found[_Price]) -> Tariff | None:
+    """A tariff that a contract writes itself; one that counts has the name of what it is for."""
+    raw = row.value
+    tariff = rates.tariff(row.sheet, row.path, raw)
+    if tariff is None or tariff.kind != "graduated":
+        return tariff
+    labels = (raw.service_tier, raw.region, raw.mode)
+    name = "/".join([raw.model, *(each or "" for each in labels)]).rstrip("/")
+    return msgspec.structs.replace(tariff, name=name, shared=raw.shared)

@@ -10,6 +10,11 @@ Boundary = Literal["closed", "open"]
 """Whether a tier's ``up_to`` itself still belongs to the tier (closed) or to the next (open)."""
 
 
+UNITS_COUNTED_MAX = 10**12
+"""The largest grant, and the highest limit of a month's tiers: a batch of nine million calls still
+adds up in 64 bits."""
+
+
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """What a caller names. Unit: tokens for ``context`` and ``output_max``."""
 
@@ -90,11 +95,15 @@ class Tariff(msgspec.Struct, frozen=True, kw_only=True):
     ``whole``: the prompt's whole length chooses one tier for the call. ``progressive``: each token
     of the prompt has the price of the tier that it stands in, cached ones first, then those written
     to a cache, then the others; what is not of the prompt has that of the tier in which it ends.
+    ``graduated``: each unit of a meter has the price of the tier in which it stands among those
+    used in the month; ``name`` is under what they are counted, by model unless ``shared``.
     """
 
     tiers: tuple[Tier, ...]
     boundary: Boundary = "closed"
-    kind: Literal["whole", "progressive"] = "whole"
+    kind: Literal["whole", "progressive", "graduated"] = "whole"
+    name: str = ""
+    shared: bool = False
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,6 +161,28 @@ class ListPrice(msgspec.Struct, frozen=True, kw_only=True):
     windows: tuple[Window, ...] = ()
 
 
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
+    """Units that cost nothing: the first ``size`` of all ``meters`` together. Unit: µs since 1970.
+
+    It pays for calls admitted from ``from_us`` on and before ``until_us``, and for none before it.
+    Each model has it for itself unless ``shared``; with ``every`` it is there anew each month.
+    """
+
+    id: str
+    model: str
+    meters: tuple[str, ...]
+    size: int
+    from_us: int
+    since: str
+    until_us: int | None = None
+    until: str | None = None
+    """Both days as they are written."""
+    every: Literal["month"] | None = None
+    shared: bool = False
+    labels: Labels = ANY
+    priority: int = 0
+
+
 class PriceBook(msgspec.Struct, frozen=True, kw_only=True):
     """Dated list prices of one vendor in the currency in which the vendor states them."""
 
@@ -200,6 +231,8 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     """The day as written; with ``id`` it names the version."""
     terms: Terms
     prices: tuple[PriceRule, ...]
+    grants: tuple[Grant, ...] = ()
+    """In the order in which they cover: by priority, then by expiry, then by age."""
 
 
 class CostRule(msgspec.Struct, frozen=True, kw_only=True):

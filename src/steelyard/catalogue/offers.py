@@ -11,6 +11,7 @@ from steelyard.catalogue.documents import (
     Contract,
     CostRule,
     Edition,
+    Grant,
     Labels,
     ListPrice,
     PriceBook,
@@ -46,9 +47,10 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     """The prices in force from ``from_us`` until the next offer of the same timeline.
 
     ``tariff`` is None while the contract does not sell the model; the first of ``peaks`` whose
-    window holds at a call goes before it. ``costs`` has at most one rule a component, in the order
-    of ``COMPONENTS``. ``price_version`` and ``cost_version`` name the documents and days that the
-    prices come from.
+    window holds at a call goes before it. ``grants`` are those of ``all_grants`` of the contract
+    that cover such a call, in the order of cover. ``costs`` has at most one rule a component, in
+    the order of ``COMPONENTS``. ``price_version`` and ``cost_version`` name the documents and days
+    that the prices come from.
     """
 
     from_us: int
@@ -61,6 +63,8 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     price_version: str
     costs: tuple[CostRule, ...]
     cost_version: str
+    grants: tuple[Grant, ...] = ()
+    all_grants: tuple[Grant, ...] = ()
 
 
 def timeline(
@@ -83,6 +87,8 @@ def timeline(
         rule = price_rule(version, model, called)
         if rule is not None and rule.book is not None:
             instants |= {p.from_us for p in books[rule.book].prices if p.model == model}
+        for grant in version.grants:
+            instants |= {grant.from_us, grant.from_us if grant.until_us is None else grant.until_us}
     first = versions[0].valid_from_us
     return tuple(
         _offer(edition, versions, books, (model, deployment, called), instant)
@@ -199,6 +205,17 @@ def _offer(
         price_version=price_version,
         costs=costs,
         cost_version=cost_version,
+        grants=tuple(g for g in contract.grants if _covers(g, model, called, instant)),
+        all_grants=contract.grants,
+    )
+
+
+def _covers(grant: Grant, model: str, called: Called, instant: int) -> bool:
+    return (
+        fnmatchcase(model, grant.model)
+        and matches(grant.labels, called)
+        and grant.from_us <= instant
+        and (grant.until_us is None or instant < grant.until_us)
     )
 
 

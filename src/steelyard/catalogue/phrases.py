@@ -40,6 +40,8 @@ PHRASES: dict[str, tuple[str, str]] = {
         "每次调用适用下列第一个匹配的价格；没有匹配价格的模型不销售。",
     ),
     "models": ("Models {model}", "模型 {model}"),
+    "some_models": ("models {model}", "模型 {model}"),
+    "all_of_them": ("all models", "所有模型"),
     "any_model": ("All other models", "其余所有模型"),
     "tier_standard": ("standard calls only", "仅限标准调用"),
     "tier_priority": ("priority calls only", "仅限优先调用"),
@@ -70,6 +72,34 @@ PHRASES: dict[str, tuple[str, str]] = {
             "output has that of the tier in which the prompt ends."
         ),
         "提示词逐 token 分档计价（缓存部分在前）；输出按提示词末尾所在档位计价。",
+    ),
+    "graduated": (
+        (
+            "Each unit of a meter has the price of the tier in which it stands among those used "
+            "in the month by {whose}."
+        ),
+        "按当月{whose}累计用量逐单位分档计价。",
+    ),
+    "each_model": ("each model", "各模型"),
+    "all_models": ("all these models together", "这些模型合计"),
+    "up_to_units": ("up to {tokens}", "不超过 {tokens}"),
+    "grant": (
+        (
+            "{what} are free{every} for {models} from {first}{last} ({id}); calls are covered in "
+            "the order in which they are booked, and none before that day."
+        ),
+        "{models}自 {first}{last}起{every}免费 {what}（{id}）；按入账顺序抵扣，不追溯此前的用量。",
+    ),
+    "grant_tokens": ("{size} tokens", "{size} token"),
+    "grant_units": ("{size} units of {meter}", "{size} 单位{meter}"),
+    "grant_month": (" each month", "每月"),
+    "grant_until": (" until the day before {day}", "（至 {day} 前一日）"),
+    "order_of_cover": (
+        (
+            "Of several grants the one of the lowest priority number covers first, then the one "
+            "that expires first, then the oldest."
+        ),
+        "多项免费额度按优先级、到期先后、起始先后依次抵扣。",
     ),
     "up_to": ("up to {tokens} tokens, {tokens} included", "不超过 {tokens} token（含）"),
     "below": ("below {tokens} tokens", "少于 {tokens} token"),
@@ -145,6 +175,14 @@ PHRASES: dict[str, tuple[str, str]] = {
     "in_tier": (
         "The prompt has {tokens} tokens, so it ends in tier {place} of {count}. {kind}",
         "提示词共 {tokens} token，落在第 {place}/{count} 档。{kind}",
+    ),
+    "granted": (
+        "{units} units of {meter} are covered by {grant}, and cost nothing.",
+        "{meter} {units} 单位由 {grant} 抵扣，不收费。",
+    ),
+    "counted": (
+        "What is used in the month before this call decides its tier; the lines say how it fell.",
+        "档位取决于本次调用之前的当月用量，结果见下表。",
     ),
     "charges": ("Charged", "收费"),
     "costs": ("Costs", "成本"),

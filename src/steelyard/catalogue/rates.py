@@ -6,7 +6,14 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from steelyard.catalogue.documents import Boundary, Labels, Rates, Tariff, Tier
+from steelyard.catalogue.documents import (
+    UNITS_COUNTED_MAX,
+    Boundary,
+    Labels,
+    Rates,
+    Tariff,
+    Tier,
+)
 from steelyard.catalogue.names import Pattern
 from steelyard.catalogue.places import Path
 from steelyard.catalogue.sheets import Sheet, Table, suggestion
@@ -54,7 +61,7 @@ class RawPrice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     per_million: dict[str, object] = {}
     per_unit: dict[str, object] = {}
     tier: tuple[RawTier, ...] = ()
-    tiers: Literal["whole", "progressive"] | None = None
+    tiers: Literal["whole", "progressive", "graduated"] | None = None
     boundary: Boundary | None = None
     calendar: object = None
 
@@ -82,7 +89,36 @@ def tariff(sheet: Sheet, path: Path, raw: RawPrice) -> Tariff | None:
             steps.append(Tier(each.up_to, found))
     if not _rising(sheet, path, raw.tier) or len(steps) < len(raw.tier):
         return None
+    if raw.tiers in {"progressive", "graduated"} and not _alike(sheet, path, steps):
+        return None
+    if raw.tiers == "graduated" and not _countable(sheet, path, raw):
+        return None
     return Tariff(tiers=tuple(steps), boundary=raw.boundary or "closed", kind=raw.tiers or "whole")
+
+
+def _alike(sheet: Sheet, path: Path, steps: list[Tier]) -> bool:
+    """See that units that pass a limit still have a price."""
+    for index, tier in enumerate(steps):
+        if tier.rates.prices.keys() != steps[0].rates.prices.keys():
+            odd = {*tier.rates.prices} ^ {*steps[0].rates.prices}
+            named = sorted(name for name in odd if dict(FALLBACKS).get(name) not in odd)
+            where = (*path, "tier", index)
+            sheet.fault(where, f"{', '.join(named)}: each tier has to price the same meters")
+            return False
+    return True
+
+
+def _countable(sheet: Sheet, path: Path, raw: RawPrice) -> bool:
+    if raw.boundary is not None:
+        reason = "the unit that reaches a limit is still below it; a boundary says nothing here"
+        sheet.fault((*path, "boundary"), reason)
+        return False
+    for index, each in enumerate(raw.tier):
+        if each.up_to is not None and each.up_to > UNITS_COUNTED_MAX:
+            reason = f"up_to = {each.up_to} is above {UNITS_COUNTED_MAX}, the most that is counted"
+            sheet.fault((*path, "tier", index, "up_to"), reason)
+            return False
+    return True
 
 
 def _rising(sheet: Sheet, path: Path, tier: tuple[RawTier, ...]) -> bool:

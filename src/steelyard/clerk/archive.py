@@ -13,6 +13,7 @@ from steelyard.ledger import chain
 from steelyard.ledger.balances import Account, Balance
 from steelyard.ledger.chain import Batch
 from steelyard.ledger.transfers import Transfer
+from steelyard.rating.counting import Counter
 from steelyard.rating.lines import LineSum
 
 
@@ -67,6 +68,10 @@ class Archive(Protocol):
 
     def balances(self) -> Mapping[Account, Balance]:
         """The balance of each account."""
+        ...
+
+    def counters(self) -> Mapping[Counter, int]:
+        """What calls have left for the next."""
         ...
 
     def counts(self) -> Mapping[str, int]:

@@ -33,9 +33,10 @@ from steelyard.ledger.transfers import Transfer
 from steelyard.metering import inspection
 from steelyard.metering.inspection import Inspected
 from steelyard.metering.segments import DamageError
+from steelyard.rating import counting
 from steelyard.values import periods
 
-_Key = TypeVar("_Key", str, Account)
+_Key = TypeVar("_Key", str, Account, counting.Counter)
 _Value = TypeVar("_Value", int, Balance)
 
 
@@ -82,6 +83,7 @@ class _Rebuilt(msgspec.Struct):
     closed: str | None = None
     cursors: dict[str, int] = {}
     balances: dict[Account, Balance] = {}
+    counters: dict[counting.Counter, int] = {}
     rows: Counter[str] = msgspec.field(default_factory=Counter[str])
     sums: Counter[str] = msgspec.field(default_factory=Counter[str])
     money: defaultdict[str, Counter[str]] = msgspec.field(
@@ -160,7 +162,7 @@ def _same_batch(
     gathered = _gather(booked, rebuilt, journal_root)
     sifted = _sift(archive, gathered, number)
     first_open = str(periods.following(periods.month(rebuilt.closed))) if rebuilt.closed else None
-    rated = book.rate(sifted, editions, first_open)
+    rated = book.rate(sifted, editions, first_open, lambda _: rebuilt.counters)
     posted = book.post(rated, editions, number)
     written = _same_lines(booked, rated.table, lines)
     head = Head(batch=rebuilt.batch, hash=rebuilt.hash, first_open=first_open)
@@ -174,6 +176,8 @@ def _same_batch(
     rebuilt.hash = chain.batch_hash(rebuilt.hash, batch, posted.transfers)
     same(place, "hash", booked.hash, rebuilt.hash)
     rebuilt.batch = number
+    rebuilt.counters |= dict(rated.counters)
+    rebuilt.rows["batch_counters"] += len(rated.counters)
     rebuilt.rows["batches"] += 1
     rebuilt.rows["ranges"] += len(batch.ranges)
     rebuilt.rows["batch_periods"] += len(batch.periods)
@@ -310,6 +314,8 @@ def _same_state(archive: Archive, rebuilt: _Rebuilt) -> None:
     """Compare what only stands for the sum of all entries, and look for rows that none gave."""
     _same_mapping("cursors, segment", archive.cursors(), rebuilt.cursors)
     _same_mapping("balances, account", archive.balances(), rebuilt.balances)
+    _same_mapping("counters, counter", archive.counters(), rebuilt.counters)
+    rebuilt.rows["counters"] = len(rebuilt.counters)
     for fault in ledger.faults(rebuilt.balances):
         differ("balances", fault)
     rebuilt.rows["cursors"] = len(rebuilt.cursors)

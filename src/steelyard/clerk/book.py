@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +18,7 @@ from steelyard.ledger import chain, posting
 from steelyard.ledger.chain import Batch
 from steelyard.ledger.transfers import Transfer
 from steelyard.rating import columnar
+from steelyard.rating.counting import Counter, counts
 from steelyard.rating.totals import totals
 from steelyard.values import periods
 
@@ -26,11 +27,12 @@ Editions = Mapping[int, tuple[bytes, Edition]]
 
 
 class Rated(NamedTuple):
-    """A batch's lines, its calls that have none, and the editions that priced the others."""
+    """A batch's lines, its calls that have none, and what priced and counted the others."""
 
     table: pa.Table
     unrated: list[SetAside]
     editions: tuple[tuple[int, bytes], ...]
+    counters: tuple[tuple[Counter, int], ...]
 
 
 class Posted(NamedTuple):
@@ -51,7 +53,7 @@ def book(books: Books, editions: Editions, journal: Path, lines: Path, gathered:
     with ThreadPoolExecutor(max_workers=2) as aside:
         settled = aside.submit(batch.settle, journal, gathered.ranges)
         sifted = dedupe.sift(gathered.records, books.digests)
-        rated = rate(sifted, editions, head.first_open)
+        rated = rate(sifted, editions, head.first_open, books.counters)
         written = aside.submit(parquet.write, lines, number, rated.table)
         posted = post(rated, editions, number)
         settled.result()
@@ -69,15 +71,27 @@ def book(books: Books, editions: Editions, journal: Path, lines: Path, gathered:
     return booked
 
 
-def rate(sifted: Sifted, editions: Editions, first_open: str | None) -> Rated:
-    """Rate the calls of a batch."""
+def rate(
+    sifted: Sifted,
+    editions: Editions,
+    first_open: str | None,
+    counters: Callable[[str | None], Mapping[Counter, int]],
+) -> Rated:
+    """Rate the calls of a batch; ``counters`` from a period on are only asked for when needed."""
     used = sorted({record.edition for record in sifted.records} & editions.keys())
+    known = {number: editions[number][1] for number in used}
     opens = periods.month(first_open) if first_open else None
-    found = columnar.rate(
-        columnar.columns(sifted.records), {n: editions[n][1] for n in used}, opens
-    )
+    before: Mapping[Counter, int] = {}
+    if any(map(counts, known.values())):
+        before = counters(first_open)
+    found = columnar.rate(columnar.columns(sifted.records), known, opens, before)
     unrated = [dedupe.set_aside(sifted.records[each.row], each.reason) for each in found.unrated]
-    return Rated(found.table, unrated, tuple((n, editions[n][0]) for n in used))
+    return Rated(
+        found.table,
+        unrated,
+        tuple((n, editions[n][0]) for n in used),
+        tuple(sorted(found.counters.items())),
+    )
 
 
 def post(rated: Rated, editions: Editions, number: int) -> Posted:
@@ -107,6 +121,7 @@ def describe(
         first_open=head.first_open,
         ranges=gathered.ranges,
         editions=rated.editions,
+        counters=rated.counters,
         calls=len(sifted.calls),
         unrated=len(rated.unrated),
         duplicates=sifted.duplicates,

@@ -10,6 +10,7 @@ import msgspec
 from steelyard.catalogue.documents import Edition
 from steelyard.ledger.chain import Batch
 from steelyard.ledger.transfers import Transfer
+from steelyard.rating.counting import Counter
 
 CallDigest = tuple[bytes, bytes]
 """A call's id, and a hash of what its record says."""
@@ -67,6 +68,10 @@ class Books(Protocol):
 
     def digests(self, call_ids: Collection[bytes]) -> dict[bytes, bytes]:
         """The digests of those of the calls that are booked."""
+        ...
+
+    def counters(self, first_open: str | None) -> Mapping[Counter, int]:
+        """What calls have left for the next: what is of no period, or of an open one."""
         ...
 
     def editions(self, numbers: Iterable[int]) -> Mapping[int, tuple[bytes, Edition]]:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from steelyard.rating.lines import Line
 
 ROW_GROUP_LINES_MAX = 1 << 20
 _NEXT_NAME = "next"
@@ -57,6 +61,16 @@ def write(folder: Path, batch: int, table: pa.Table) -> LineFile:
     unfinished.rename(path_of(folder, batch))
     sync(folder)
     return LineFile(len(data), hashlib.sha256(data).digest())
+
+
+def lines_of(folder: Path, batch: int, call_id: bytes) -> tuple[Line, ...]:
+    """The lines of one call of a batch. Raises: OSError."""
+    table = pq.read_table(path_of(folder, batch))
+    mine = pc.equal(table.column("call_id").cast(pa.binary(16)), pa.scalar(call_id, pa.binary(16)))
+    rows: list[dict[str, Any]] = table.filter(mine).to_pylist()
+    for row in rows:
+        row["amount_pico"] = int(row["amount_pico"])
+    return tuple(Line(**row) for row in rows)
 
 
 def sync(path: Path) -> None:

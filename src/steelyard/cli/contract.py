@@ -187,6 +187,8 @@ def _explained(opened: Studio, call_id: bytes, language: Language) -> Explained:
         found = app.explain_call(opened, engine, call_id, language)
     except DamageError as exc:
         fail(f"{exc}; `steelyard journal verify` looks at all of the journal")
+    except OSError as exc:
+        fail(f"the lines can't be read: {exc}; `steelyard audit` finds the place")
     finally:
         engine.dispose()
     if found is None:

@@ -32,7 +32,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     ``editions`` are the numbers and hashes of the documents that it was priced by, rising.
     ``first_open`` is the period into which calls of closed ones went; None: nothing was closed.
     ``calls`` were booked, ``unrated`` of them without a price; ``duplicates`` were booked before;
-    ``conflicts`` have the id of a booked call and say something else.
+    ``conflicts`` have the id of a booked call and say something else. ``counters`` are those that
+    its calls changed, and where they stand after it; their names are the rating's.
     """
 
     number: int
@@ -47,6 +48,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     periods: tuple[str, ...]
     file_bytes: int
     file_sha256: bytes
+    counters: tuple[tuple[tuple[str, ...], int], ...] = ()
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +92,8 @@ def batch_hash(previous: bytes, batch: Batch, transfers: Iterable[Transfer]) -> 
     ]
     ranges = [["range", each.segment, each.start, each.end] for each in batch.ranges]
     editions = [["edition", number, sha256.hex()] for number, sha256 in batch.editions]
-    return _hash(previous, [head, *ranges, *editions], transfers)
+    counters = [["counter", *key, str(value)] for key, value in batch.counters]
+    return _hash(previous, [head, *ranges, *editions, *counters], transfers)
 
 
 def closing_hash(previous: bytes, closing: Closing, transfers: Iterable[Transfer]) -> bytes:

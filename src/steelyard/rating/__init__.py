@@ -1,22 +1,20 @@
 """Rating: from usage records and the documents in force to charge lines, exactly.
 
 Owns: the scalar specification (``scalar``), the columnar engine (``columnar``), the calendar, the
-lines' shape, and the order of steps.
-Does not own: which documents there are (``catalogue``), accounts (``ledger``), files.
+counters, the lines' shape, the order of steps. Does not own: documents, accounts, files.
 
 A call's price comes about in this order, and in no other:
+1. Version, ``[[price]]`` and listed price at its admission: all that follows belongs to them.
+2. Discount and calendar multiply the price, rounded once: it is whole before units are counted.
+3. Grants take the first units: before all tiers, so that what is free makes nothing cheaper.
+4. Tiers divide the rest, by the prompt or by the month: after the calendar, which moves no limit.
+5. Units times price are lines, without rounding.
+6. Costs of what was produced: last, since they know nothing of what was charged.
 
-1. The version of the contract in force when the call was admitted, and its first ``[[price]]`` for
-   the call's model and labels; of a book, the listed price. First, since all that follows belongs
-   to that price.
-2. Discount and the calendar's factor, multiplied into the price and rounded once. They are of the
-   price, not of the call: a unit costs a whole number of pico-units before any unit is counted.
-3. The context tier: by the prompt's whole length, or token by token. After the calendar, so that a
-   tier's limit never moves with the hour.
-4. Lines: units times price, no rounding. What depends on other calls (a month's tiers, free units)
-   would come here, between units and lines: it divides a call's units, and never changes a price.
-5. Costs, by component, of what was produced. Last, since they know nothing of what was charged.
+Counters are what a call leaves for the next (units that a grant covered, units of a month):
+integers by name, moved on in the order of booking, kept and hashed with each batch.
 
 Invariants: ``units × price_pico = amount_pico`` on every line; scalar and columnar give the same
-lines bit for bit; rating is a function of records and edition alone.
+lines and counters bit for bit; rating is a function of the records in their order, the editions and
+the counters before; where no contract counts, of records and editions alone.
 """

@@ -3,68 +3,28 @@
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from operator import attrgetter
-from typing import Any, NamedTuple, TypeVar, cast
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from steelyard.catalogue import offers
 from steelyard.catalogue.documents import Edition, Tariff, Tier
-from steelyard.catalogue.offers import Called, Offer, Peak
-from steelyard.rating import scalar
+from steelyard.catalogue.offers import Offer, Peak
 from steelyard.rating.calendar import MINUTE_US, holds
-from steelyard.rating.lines import AT_LIMIT_US, SCHEMA, UNITS_LIMIT, Reason, Side, Unrated
-from steelyard.rating.parts import apart
-from steelyard.values import periods
-from steelyard.values.meters import METERS, PROMPT_METERS, PROMPT_ORDER
+from steelyard.rating.calls import METER_ROW, Calls, Flags, Group, Ints, columns
+from steelyard.rating.counting import Counter
+from steelyard.rating.dividing import NOTHING, Divided, Divisible, apportion
+from steelyard.rating.lines import AT_LIMIT_US, Reason, Side, Unrated
+from steelyard.rating.tabling import Part, Slot, month_of, months_of, table
+from steelyard.values.meters import PROMPT_METERS
 from steelyard.values.periods import Month
-from steelyard.values.usage import UsageRecord
 
-Ints = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
-Key = TypeVar("Key")
+__all__ = ["Calls", "Rated", "columns", "rate"]
 
-_METER_ROW = {name: row for row, name in enumerate(METERS)}
-_PROMPT_ROWS = [_METER_ROW[name] for name in PROMPT_METERS]
+_PROMPT_ROWS = [METER_ROW[name] for name in PROMPT_METERS]
 _INT64_MAX = 2**63 - 1
-_MONTHS = 12
-
-_names_of = attrgetter(
-    "edition", "contract", "model", "deployment", "service_tier", "region", "mode"
-)
-
-
-class Group(NamedTuple):
-    """What the calls have in common that one timeline prices."""
-
-    edition: int
-    contract: str
-    model: str
-    deployment: str
-    called: Called = Called()
-
-
-class Calls(NamedTuple):
-    """A batch of usage records as columns, with a row for each part of each call.
-
-    Shape: ``ids`` 16 bytes a call; ``call`` (a place among those), ``at_us``, ``group`` (a place in
-    ``groups``) and ``unweighed`` (some count is beyond what a line can hold) one a part;
-    ``charged`` and ``produced`` one row a meter in the order of ``METERS``, one column a part.
-    """
-
-    ids: bytes
-    call: Ints
-    at_us: Ints
-    ended_us: Ints
-    group: Ints
-    groups: tuple[Group, ...]
-    charged: Ints
-    produced: Ints
-    unweighed: Flags
 
 
 class Rated(NamedTuple):
@@ -72,61 +32,16 @@ class Rated(NamedTuple):
 
     table: pa.Table
     unrated: list[Unrated]
+    counters: dict[Counter, int]
+    """Those that changed."""
 
 
-class _Slot(NamedTuple):
-    """A line that each call of a part has, should it have units of the meter."""
-
-    customer: str
-    contract: str
-    model: str
-    deployment: str
-    side: Side
-    component: str
-    party: str
-    meter: str
-    currency: str
-    version: str
-    price_pico: int
-    span: tuple[int, int] | None
-    """The part of the prompt whose tokens have this price; None: all units have it."""
-
-
-class _Part(NamedTuple):
-    """Calls of one group, one offer, one window and one tier, and their slots in order of lines."""
-
-    rows: Ints
-    zone: str
-    slots: list[_Slot]
-
-
-def columns(records: Sequence[UsageRecord]) -> Calls:
-    """Turn records into columns."""
-    ids = b"".join([record.call_id for record in records])
-    records, call = apart(records)
-    group, groups = _coded(map(_names_of, records), len(records))
-    meters = [record.meters for record in records]
-    charged, unweighed = _matrix(meters)
-    made = [record.produced for record in records]
-    produced = charged
-    if made.count(None) < len(made):
-        pairs = zip(meters, made, strict=True)
-        produced, unproduced = _matrix([a if b is None else b for a, b in pairs])
-        unweighed |= unproduced
-    return Calls(
-        ids=ids,
-        call=np.array(call, dtype=np.int64),
-        at_us=np.array([record.at_us for record in records], dtype=np.int64),
-        ended_us=np.array([scalar.ended_us(record) for record in records], dtype=np.int64),
-        group=group,
-        groups=tuple(_group(*key) for key in groups),
-        charged=charged,
-        produced=produced,
-        unweighed=unweighed,
-    )
-
-
-def rate(calls: Calls, editions: Mapping[int, Edition], first_open: Month | None) -> Rated:
+def rate(
+    calls: Calls,
+    editions: Mapping[int, Edition],
+    first_open: Month | None,
+    counters: Mapping[Counter, int],
+) -> Rated:
     """The lines of a batch in the order of its calls, and the calls that have none, each why."""
     refused: list[tuple[int, Reason]] = []
 
@@ -138,13 +53,15 @@ def rate(calls: Calls, editions: Mapping[int, Edition], first_open: Month | None
     without = np.zeros(len(calls.ids) // 16, dtype=np.bool_)
     without[[each.row for each in unrated]] = True
     parts = [
-        _Part(chosen, offer.zone, _slots(calls, group, offer, tariff, place))
+        Part(chosen, group, offer, tariff, _slots(calls, group, offer, tariff, place))
         for group, rows, offer in offered
         if len(kept := rows[~without[calls.call[rows]]])
         for in_window, tariff in _by_window(calls, kept, offer)
         for chosen, place in _by_tier(calls, in_window, tariff)
     ]
-    return Rated(_table(calls, parts, first_open), unrated)
+    months = months_of(calls, parts, first_open)
+    divided, changed = _divided(calls, parts, months, counters)
+    return Rated(table(calls, parts, months, divided), unrated, changed)
 
 
 def _unrated(calls: Calls, refused: list[tuple[int, Reason]]) -> list[Unrated]:
@@ -156,40 +73,6 @@ def _unrated(calls: Calls, refused: list[tuple[int, Reason]]) -> list[Unrated]:
         Unrated(row=row, call_id=calls.ids[16 * row : 16 * row + 16], reason=reason)
         for row, reason in found.items()
     ]
-
-
-def _group(edition: int, contract: str, model: str, deployment: str, *called: str) -> Group:
-    return Group(edition, contract, model, deployment, Called(*called))
-
-
-def _coded(keys: Iterable[Key], count: int) -> tuple[Ints, tuple[Key, ...]]:
-    """Number keys in the order in which they are first seen."""
-    codes: defaultdict[Key, int] = defaultdict(itertools.count().__next__)
-    coded = np.fromiter(map(codes.__getitem__, keys), np.int64, count)
-    return coded, tuple(codes)
-
-
-def _matrix(counts: list[dict[str, int]]) -> tuple[Ints, Flags]:
-    # Calls of one shape (the same meters in the same order) are scattered together: a loop over
-    # the few shapes instead of one over all the counts.
-    shape, shapes = _coded(map(tuple, counts), len(counts))
-    flat = list(itertools.chain.from_iterable([each.values() for each in counts]))
-    try:
-        values = np.array(flat, dtype=np.int64)
-    except OverflowError:
-        values = np.array([each if 0 <= each <= UNITS_LIMIT else -1 for each in flat])
-    lengths = np.array([len(key) for key in shapes], dtype=np.int64)[shape]
-    starts = np.cumsum(lengths) - lengths
-    matrix = np.zeros((len(METERS), len(counts)), dtype=np.int64)
-    unweighed = np.zeros(len(counts), dtype=np.bool_)
-    for code, key in enumerate(shapes):
-        rows = np.flatnonzero(shape == code)
-        for place, name in enumerate(key):
-            found = values[starts[rows] + place]
-            unweighed[rows] |= (found < 0) | (found > UNITS_LIMIT)
-            if name in _METER_ROW:
-                matrix[_METER_ROW[name], rows] = found
-    return matrix, unweighed
 
 
 def _by_offer(
@@ -251,7 +134,7 @@ def _holding(peak: Peak, at_us: Ints) -> Flags:
 
 def _by_tier(calls: Calls, rows: Ints, tariff: Tariff) -> Iterator[tuple[Ints, int]]:
     tiers = tariff.tiers
-    if len(tiers) == 1:
+    if len(tiers) == 1 or tariff.kind == "graduated":
         yield rows, 0
         return
     prompt_tokens: Ints = calls.charged[_PROMPT_ROWS][:, rows].sum(axis=0)
@@ -268,7 +151,7 @@ def _limit(tier: Tier) -> int:
     return _INT64_MAX if tier.up_to is None else min(tier.up_to, _INT64_MAX)
 
 
-def _slots(calls: Calls, group: Group, offer: Offer, tariff: Tariff, place: int) -> list[_Slot]:
+def _slots(calls: Calls, group: Group, offer: Offer, tariff: Tariff, place: int) -> list[Slot]:
     def slot(
         side: Side,
         component: str,
@@ -276,9 +159,9 @@ def _slots(calls: Calls, group: Group, offer: Offer, tariff: Tariff, place: int)
         meter: str,
         price_pico: int,
         span: tuple[int, int] | None = None,
-    ) -> _Slot:
+    ) -> Slot:
         version = offer.price_version if side == "charge" else offer.cost_version
-        return _Slot(
+        return Slot(
             offer.customer,
             group.contract,
             group.model,
@@ -293,13 +176,20 @@ def _slots(calls: Calls, group: Group, offer: Offer, tariff: Tariff, place: int)
             span,
         )
 
-    charged = [name for name, row in _METER_ROW.items() if calls.charged[row].any()]
-    produced = [name for name, row in _METER_ROW.items() if calls.produced[row].any()]
-    return [
-        slot("charge", "", offer.customer, meter, price, span)
-        for meter in charged
-        for price, span in _prices(tariff, place, meter)
-    ] + [
+    charged = [name for name, row in METER_ROW.items() if calls.charged[row].any()]
+    produced = [name for name, row in METER_ROW.items() if calls.produced[row].any()]
+    charges: list[Slot] = []
+    for meter in charged:
+        priced = list(_prices(tariff, place, meter))
+        for number, grant in enumerate(offer.grants):
+            if priced and meter in grant.meters:
+                free = slot("charge", "", offer.customer, meter, 0)
+                version = f"{offer.price_version} {grant.id}@{grant.since}"
+                charges.append(free._replace(version=version, grant=number))
+        charges += [
+            slot("charge", "", offer.customer, meter, price, span) for price, span in priced
+        ]
+    return charges + [
         slot("cost", rule.component, rule.earner, meter, rule.rates.prices[meter])
         for rule in offer.costs
         for meter in produced
@@ -309,7 +199,8 @@ def _slots(calls: Calls, group: Group, offer: Offer, tariff: Tariff, place: int)
 
 def _prices(tariff: Tariff, place: int, meter: str) -> Iterator[tuple[int, tuple[int, int] | None]]:
     """The prices of a meter for a prompt that ends in a tier, and for which part of it each is."""
-    if tariff.kind == "progressive" and meter in PROMPT_METERS:
+    spread = tariff.kind == "progressive" and meter in PROMPT_METERS
+    if spread or tariff.kind == "graduated":
         limits = [0, *map(_limit, tariff.tiers)]
         for tier, span in zip(tariff.tiers, itertools.pairwise(limits), strict=True):
             if meter in tier.rates.prices:
@@ -318,130 +209,24 @@ def _prices(tariff: Tariff, place: int, meter: str) -> Iterator[tuple[int, tuple
         yield tariff.tiers[place].rates.prices[meter], None
 
 
-def _table(calls: Calls, parts: list[_Part], first_open: Month | None) -> pa.Table:
-    slots = [slot for part in parts for slot in part.slots]
-    row, slot, units = _placed(calls, parts)
-    price_pico = np.array([each.price_pico for each in slots], dtype=np.int64)[slot]
-    columns: dict[str, pa.Array[Any]] = {
-        name: _word([getattr(each, name) for each in slots], slot)
-        for name in _Slot._fields
-        if name not in {"price_pico", "span"}
-    }
-    columns["period"] = _period(row, _months(calls, parts, first_open))
-    ids = pa.Array.from_buffers(
-        pa.binary(16), len(calls.ids) // 16, [None, pa.py_buffer(calls.ids)]
+def _divided(
+    calls: Calls, parts: list[Part], months: Ints, counters: Mapping[Counter, int]
+) -> tuple[list[Divided], dict[Counter, int]]:
+    """What depends on other calls; nothing where no contract has such prices."""
+    if not any(part.offer.grants or part.tariff.kind == "graduated" for part in parts):
+        return [NOTHING] * len(parts), {}
+    numbers, month = np.unique(months, return_inverse=True)
+    divisible = [
+        Divisible(
+            part.rows,
+            part.group.contract,
+            part.group.model,
+            part.offer,
+            part.tariff,
+            frozenset(slot.meter for slot in part.slots if slot.side == "charge"),
+        )
+        for part in parts
+    ]
+    return apportion(
+        calls.charged, divisible, [month_of(n) for n in numbers.tolist()], month, counters
     )
-    columns |= {
-        "call_id": pa.DictionaryArray.from_arrays(
-            calls.call[row].astype(np.int32), ids, safe=False
-        ),
-        "at_us": pa.array(calls.at_us[row]),
-        "units": pa.array(units),
-        "price_pico": pa.array(price_pico),
-        "amount_pico": _products(units, price_pico),
-    }
-    return pa.table([columns[name] for name in SCHEMA.names], schema=SCHEMA)
-
-
-def _placed(calls: Calls, parts: list[_Part]) -> tuple[Ints, Ints, Ints]:
-    # Each part's lines are found at once, and are then put where the scalar order has them: after
-    # all lines of earlier calls, and after the earlier slots of their own call.
-    counts = np.zeros(len(calls.at_us), dtype=np.int64)
-    found: list[tuple[Ints, Ints, Flags]] = []
-    for part in parts:
-        units = np.empty((len(part.slots), len(part.rows)), dtype=np.int64)
-        for place, slot in enumerate(part.slots):
-            source = calls.charged if slot.side == "charge" else calls.produced
-            units[place] = source[_METER_ROW[slot.meter]][part.rows]
-            if slot.span is not None:
-                units[place] = _within(units[place], _start(calls, part.rows, slot), slot.span)
-        present = units != 0
-        rank = np.cumsum(present, axis=0)
-        if part.slots:
-            counts[part.rows] = rank[-1]
-        found.append((units, rank, present))
-    ends = np.cumsum(counts)
-    total = int(ends[-1]) if len(ends) else 0
-    all_slots = np.empty(total, dtype=np.int64)
-    all_units = np.empty(total, dtype=np.int64)
-    first_slot = 0
-    for part, (units, rank, present) in zip(parts, found, strict=True):
-        place = ((ends - counts)[part.rows] + rank - 1)[present]
-        slots = np.arange(first_slot, first_slot + len(part.slots), dtype=np.int64)
-        all_units[place] = units[present]
-        all_slots[place] = np.broadcast_to(slots[:, np.newaxis], units.shape)[present]
-        first_slot += len(part.slots)
-    return np.repeat(np.arange(len(counts)), counts), all_slots, all_units
-
-
-def _start(calls: Calls, rows: Ints, slot: _Slot) -> Ints:
-    """Where a meter's tokens begin in each prompt."""
-    before = PROMPT_ORDER[: PROMPT_ORDER.index(slot.meter)]
-    return calls.charged[[_METER_ROW[each] for each in before]][:, rows].sum(axis=0)
-
-
-def _within(units: Ints, first: Ints, span: tuple[int, int]) -> Ints:
-    """How many of the units that begin at ``first`` are in a span."""
-    inside = np.minimum(first + units, span[1]) - np.maximum(first, span[0])
-    return np.maximum(inside, 0)
-
-
-def _months(calls: Calls, parts: list[_Part], first_open: Month | None) -> Ints:
-    """The month of each call, counted from the year 0."""
-    months = np.zeros(len(calls.at_us), dtype=np.int64)
-    for part in parts:
-        at_us = calls.at_us[part.rows]
-        first = _number(periods.month_of(int(at_us.min()), part.zone))
-        last = _number(periods.month_of(int(at_us.max()), part.zone))
-        starts = [periods.bounds_us(_month(each), part.zone)[0] for each in range(first, last + 1)]
-        months[part.rows] = first - 1 + np.searchsorted(starts, at_us, side="right")
-    return months if first_open is None else np.maximum(months, _number(first_open))
-
-
-def _period(row: Ints, months: Ints) -> pa.Array[Any]:
-    """The column of periods: only months that some line is of."""
-    lined = np.zeros(len(months), dtype=np.bool_)
-    lined[row] = True
-    found, places = np.unique(months[lined], return_inverse=True)
-    place = np.zeros(len(months), dtype=np.int32)
-    place[lined] = places
-    return _dictionary(place[row], [str(_month(number)) for number in found.tolist()])
-
-
-def _number(period: Month) -> int:
-    return period.year * _MONTHS + period.month - 1
-
-
-def _month(number: int) -> Month:
-    return Month(number // _MONTHS, number % _MONTHS + 1)
-
-
-def _word(words: list[str], slot: Ints) -> pa.Array[Any]:
-    """A column of words that a line has from its slot."""
-    code, known = _coded(words, len(words))
-    return _dictionary(code.astype(np.int32)[slot], list(known))
-
-
-def _dictionary(code: npt.NDArray[np.int32], words: list[str]) -> pa.Array[Any]:
-    return cast(
-        "pa.Array[Any]",
-        pa.DictionaryArray.from_arrays(code, pa.array(words, pa.string()), safe=False),
-    )
-
-
-def _products(units: Ints, price_pico: Ints) -> pa.Array[Any]:
-    """``units × price_pico`` in 128 bits, exactly.
-
-    The low 64 bits are what a product that wraps leaves; the high ones are its sign, but for the
-    products that do not fit, whose high bits Python's integers give.
-    """
-    low = units * price_pico
-    words = np.empty((len(low), 2), dtype="<i8")
-    words[:, 0] = low
-    words[:, 1] = low >> 63
-    size = np.abs(price_pico)
-    if len(low) and int(units.max()) * int(size.max()) > _INT64_MAX:
-        wide = np.flatnonzero(units > _INT64_MAX // np.maximum(size, 1))
-        pairs = zip(units[wide].tolist(), price_pico[wide].tolist(), strict=True)
-        words[wide, 1] = [count * price >> 64 for count, price in pairs]
-    return pa.Array.from_buffers(pa.decimal128(38, 0), len(low), [None, pa.py_buffer(words.data)])

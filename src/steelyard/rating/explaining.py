@@ -7,15 +7,14 @@ from collections.abc import Iterator
 import msgspec
 
 from steelyard.catalogue import aloud, offers
-from steelyard.catalogue.documents import Contract, Edition, ListPrice
+from steelyard.catalogue.documents import Contract, Edition, Grant, ListPrice
 from steelyard.catalogue.offers import Called, Offer
-from steelyard.catalogue.phrases import Language, say
+from steelyard.catalogue.phrases import Language, meter, say
 from steelyard.rating import calendar, scalar
 from steelyard.rating.lines import Line
 from steelyard.rating.parts import parts
 from steelyard.values import ids, money, periods
 from steelyard.values.meters import PROMPT_METERS
-from steelyard.values.periods import Month
 from steelyard.values.usage import UsageRecord
 
 
@@ -27,9 +26,9 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def explain(
-    record: UsageRecord, edition: Edition, first_open: Month | None, language: Language
+    record: UsageRecord, edition: Edition, lines: tuple[Line, ...], language: Language
 ) -> Explained:
-    """Explain a call under the edition that its record names."""
+    """Explain a call under the edition that its record names; ``lines`` are those booked for it."""
     offer = scalar.offer_for(record, {record.edition: edition})
     zone = offer.zone if isinstance(offer, Offer) else edition.zone
     steps = [_call(record, zone, language), _labels(record, language)]
@@ -37,17 +36,23 @@ def explain(
         return Explained(steps=(*steps, say(language, "unrated", reason=offer)), lines=())
     steps += _price(record, edition, offer, language)
     steps += [_calendar(record, edition, offer, language), _tier(record, offer, language)]
-    lines, unrated = scalar.rate([record], {record.edition: edition}, first_open)
+    for grant in offer.grants:
+        steps += _granted(grant, lines, language)
     if len(found := parts(record)) > 1:
         steps.append(say(language, "tries", count=len(found) - 1))
-    if unrated:
-        steps.append(say(language, "unrated", reason=unrated[0].reason))
-    else:
-        charged = sum(line.amount_pico for line in lines if line.side == "charge")
-        period = lines[0].period if lines else str(periods.month_of(record.at_us, zone))
-        amount = money.exact(charged)
-        steps.append(say(language, "total", amount=amount, currency=offer.currency, period=period))
-    return Explained(steps=tuple(steps), lines=tuple(lines))
+    charged = sum(line.amount_pico for line in lines if line.side == "charge")
+    period = lines[0].period if lines else str(periods.month_of(record.at_us, zone))
+    amount = money.exact(charged)
+    steps.append(say(language, "total", amount=amount, currency=offer.currency, period=period))
+    return Explained(steps=tuple(steps), lines=lines)
+
+
+def _granted(grant: Grant, lines: tuple[Line, ...], language: Language) -> Iterator[str]:
+    for line in lines:
+        if line.version.endswith(f" {grant.id}@{grant.since}"):
+            named = meter(language, line.meter)
+            units = f"{line.units:,}"
+            yield say(language, "granted", units=units, meter=named, grant=grant.id)
 
 
 def _call(record: UsageRecord, zone: str, language: Language) -> str:
@@ -133,6 +138,9 @@ def _tier(record: UsageRecord, offer: Offer, language: Language) -> str:
     tariff = scalar.tariff_for(record, offer)
     if len(tariff.tiers) == 1:
         return say(language, "one_tier")
+    kind = aloud.tiers_of(tariff, language)
+    if tariff.kind == "graduated":
+        return " ".join((kind, say(language, "counted")))
     tokens = sum(record.meters.get(name, 0) for name in PROMPT_METERS)
     place = tariff.tiers.index(offers.tier_for(tariff, tokens)) + 1
     return say(
@@ -141,7 +149,7 @@ def _tier(record: UsageRecord, offer: Offer, language: Language) -> str:
         tokens=f"{tokens:,}",
         place=place,
         count=len(tariff.tiers),
-        kind=say(language, tariff.kind),
+        kind=kind,
     )
 
 

@@ -15,9 +15,10 @@ from steelyard.clerk.books import SetAside
 from steelyard.ledger.balances import Account, Balance
 from steelyard.ledger.chain import Batch, Range
 from steelyard.ledger.transfers import Transfer
+from steelyard.rating.counting import Counter
 from steelyard.rating.lines import LineSum
 from steelyard.store import tables
-from steelyard.store.books import IDS_AT_ONCE_MAX, balances_of, transfers_of
+from steelyard.store.books import IDS_AT_ONCE_MAX, balances_of, counters_of, transfers_of
 from steelyard.store.closings import closing_of, sums_of
 from steelyard.store.engines import reading
 
@@ -58,6 +59,7 @@ class Archive:
             ranges = self._grouped(tables.ranges, first, last)
             named = self._grouped(tables.batch_editions, first, last)
             periods = self._grouped(tables.batch_periods, first, last)
+            counters = self._grouped(tables.batch_counters, first, last)
             for row in rows:
                 number = row["number"]
                 values: dict[str, Any] = {**row}
@@ -67,6 +69,7 @@ class Archive:
                     ranges=tuple(Range(r.segment, r.start, r.end) for r in ranges[number]),
                     editions=tuple((r.edition, hashes.get(r.edition, b"")) for r in named[number]),
                     periods=tuple(r.period for r in periods[number]),
+                    counters=tuple(sorted((Counter(*r[1:-1]), r.value) for r in counters[number])),
                 )
                 yield BookedBatch(batch, entry_hash)
 
@@ -113,6 +116,10 @@ class Archive:
     def balances(self) -> Mapping[Account, Balance]:
         """The balance of each account."""
         return balances_of(self._connection)
+
+    def counters(self) -> Mapping[Counter, int]:
+        """What calls have left for the next."""
+        return counters_of(self._connection)
 
     def counts(self) -> Mapping[str, int]:
         """How many rows each table of the books has."""

@@ -13,8 +13,9 @@ from steelyard.clerk.books import Booking, BooksMovedError, CallDigest, Head, Se
 from steelyard.clerk.dedupe import DIGEST_BYTES
 from steelyard.ledger import balances as ledger
 from steelyard.ledger.balances import Account, Balance
-from steelyard.ledger.chain import GENESIS, Range
+from steelyard.ledger.chain import GENESIS, Batch, Range
 from steelyard.ledger.transfers import Transfer
+from steelyard.rating.counting import Counter
 from steelyard.store import tables
 from steelyard.store.engines import reading, writing
 from steelyard.values import periods
@@ -77,21 +78,20 @@ class Books:
                 found.update((row.call_id, row.digest) for row in connection.execute(query))
         return found
 
-    def booked_in(self, call_id: bytes) -> tuple[str | None, tuple[Range, ...]] | None:
-        """The first open period when a call was booked, and what its batch read; None: it is not.
+    def counters(self, first_open: str | None) -> Mapping[Counter, int]:
+        """What calls have left for the next: what is of no period, or of an open one."""
+        with reading(self._engine) as connection:
+            return counters_of(connection, first_open)
 
-        The call's record is in one of the ranges.
-        """
-        calls, batches, ranges = tables.calls.c, tables.batches.c, tables.ranges
+    def booked_in(self, call_id: bytes) -> tuple[int, tuple[Range, ...]] | None:
+        """The batch of a call and what that batch read, the call's record among it; or None."""
+        calls, ranges = tables.calls.c, tables.ranges
         with reading(self._engine) as connection:
             number = connection.scalar(sa.select(calls.batch).where(calls.call_id == call_id))
             if number is None:
                 return None
-            first_open = connection.scalar(
-                sa.select(batches.first_open).where(batches.number == number)
-            )
             rows = connection.execute(sa.select(ranges).where(ranges.c.batch == number)).all()
-        return first_open, tuple(Range(row.segment, row.start, row.end) for row in rows)
+        return number, tuple(Range(row.segment, row.start, row.end) for row in rows)
 
     def editions(self, numbers: Iterable[int]) -> Mapping[int, tuple[bytes, Edition]]:
         """The recorded editions among these numbers, each with its hash."""
@@ -169,6 +169,15 @@ def book_transfers(connection: sa.Connection, moved: Sequence[Transfer]) -> None
         old = [{"a": name, "c": currency, "p": period} for name, currency, period in before]
         connection.execute(sa.delete(tables.balances).where(this), old)
     connection.execute(sa.insert(tables.balances), [_row(*item) for item in after.items()])
+
+
+def counters_of(connection: sa.Connection, first_open: str | None = None) -> dict[Counter, int]:
+    """The counters of no period, and those of the periods from one on."""
+    table = tables.counters
+    query = sa.select(table)
+    if first_open is not None:
+        query = query.where(sa.or_(table.c.period == "", table.c.period >= first_open))
+    return {Counter(*row[:-1]): row.value for row in connection.execute(query)}
 
 
 def transfers_of(
@@ -252,6 +261,7 @@ def _insert_batch(connection: sa.Connection, booking: Booking) -> None:
             for place, each in enumerate(booking.set_aside, start=1)
         ],
     )
+    _insert_counters(connection, batch)
     cursors = tables.cursors
     here = cursors.c.segment == sa.bindparam("here")
     if batch.ranges:
@@ -263,6 +273,20 @@ def _insert_batch(connection: sa.Connection, booking: Booking) -> None:
         cursors,
         [{"segment": each.segment, "offset": each.end} for each in batch.ranges],
     )
+
+
+def _insert_counters(connection: sa.Connection, batch: Batch) -> None:
+    columns = tables.counters.c
+    rows: list[dict[str, Any]] = [
+        {**dict(zip(Counter._fields, key, strict=True)), "value": value}
+        for key, value in batch.counters
+    ]
+    if rows:
+        this = sa.and_(*(columns[name] == sa.bindparam(f"b_{name}") for name in Counter._fields))
+        old = [{f"b_{name}": row[name] for name in Counter._fields} for row in rows]
+        connection.execute(sa.delete(tables.counters).where(this), old)
+    _insert(connection, tables.counters, rows)
+    _insert(connection, tables.batch_counters, [row | {"batch": batch.number} for row in rows])
 
 
 def _insert(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:

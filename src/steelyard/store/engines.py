@@ -15,6 +15,8 @@ from steelyard.store.tables import METADATA, SCHEMA_VERSION, schema_version
 BUSY_MS_MAX = 30_000
 """How long a transaction waits for another writer before it fails."""
 
+_BEFORE_COUNTERS = 1
+
 _WRITER_LOCK = 0x57EE17A8D
 """The advisory lock of whoever writes the books in PostgreSQL."""
 
@@ -102,6 +104,11 @@ def _prepare(connection: sa.Connection) -> None:
         METADATA.create_all(connection)
         connection.execute(sa.insert(schema_version).values(version=SCHEMA_VERSION))
     found = connection.scalars(sa.select(schema_version.c.version)).all()
+    if found == [_BEFORE_COUNTERS]:
+        # What came after has tables of its own, and changes no other.
+        METADATA.create_all(connection)
+        connection.execute(sa.update(schema_version).values(version=SCHEMA_VERSION))
+        found = [SCHEMA_VERSION]
     if found != [SCHEMA_VERSION]:
         msg = (
             f"the database has schema version {', '.join(map(str, found)) or 'none'}, "

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 METADATA = sa.MetaData()
 
@@ -110,6 +110,25 @@ batch_editions = sa.Table(
 
 cursors = sa.Table("cursors", METADATA, _word("segment", key=True), _whole("offset"))
 """How far each segment is booked."""
+
+_COUNTER = ("contract", "name", "model", "meter", "period")
+
+counters = sa.Table(
+    "counters",
+    METADATA,
+    *(_word(name, key=True) for name in _COUNTER),
+    _whole("value"),
+)
+"""What calls have left for the next: a grant's units that are covered, a month's units so far."""
+
+batch_counters = sa.Table(
+    "batch_counters",
+    METADATA,
+    _whole("batch", key=True),
+    *(_word(name, key=True) for name in _COUNTER),
+    _whole("value"),
+)
+"""The counters that each batch changed, and where they stood after it."""
 
 calls = sa.Table(
     "calls",

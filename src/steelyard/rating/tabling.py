@@ -1,0 +1,192 @@
+"""Tables: priced parts of a batch as lines, in the order of ``scalar``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from steelyard.catalogue.documents import Tariff
+from steelyard.catalogue.offers import Offer
+from steelyard.rating.calls import METER_ROW, Calls, Flags, Group, Ints, coded
+from steelyard.rating.dividing import Divided
+from steelyard.rating.lines import SCHEMA, Side
+from steelyard.values import periods
+from steelyard.values.meters import PROMPT_ORDER
+from steelyard.values.periods import Month
+
+_INT64_MAX = 2**63 - 1
+_MONTHS = 12
+
+
+class Slot(NamedTuple):
+    """A line that each call of a part has, should it have units of the meter."""
+
+    customer: str
+    contract: str
+    model: str
+    deployment: str
+    side: Side
+    component: str
+    party: str
+    meter: str
+    currency: str
+    version: str
+    price_pico: int
+    span: tuple[int, int] | None
+    """The part of the prompt, or of the month, with this price; None: all units have it."""
+    grant: int | None = None
+    """The place of the grant that covers these units; None: they are charged."""
+
+
+class Part(NamedTuple):
+    """Calls of one group, one offer, one window and one tier, and their slots in order of lines."""
+
+    rows: Ints
+    group: Group
+    offer: Offer
+    tariff: Tariff
+    slots: list[Slot]
+
+
+def table(calls: Calls, parts: list[Part], months: Ints, divided: Sequence[Divided]) -> pa.Table:
+    """The lines of all parts, of ``lines.SCHEMA``, in the order of the batch."""
+    slots = [slot for part in parts for slot in part.slots]
+    row, slot, units = _placed(calls, parts, divided)
+    price_pico = np.array([each.price_pico for each in slots], dtype=np.int64)[slot]
+    columns: dict[str, pa.Array[Any]] = {
+        name: _word([getattr(each, name) for each in slots], slot)
+        for name in Slot._fields
+        if name not in {"price_pico", "span", "grant"}
+    }
+    columns["period"] = _period(row, months)
+    ids = pa.Array.from_buffers(
+        pa.binary(16), len(calls.ids) // 16, [None, pa.py_buffer(calls.ids)]
+    )
+    columns |= {
+        "call_id": pa.DictionaryArray.from_arrays(
+            calls.call[row].astype(np.int32), ids, safe=False
+        ),
+        "at_us": pa.array(calls.at_us[row]),
+        "units": pa.array(units),
+        "price_pico": pa.array(price_pico),
+        "amount_pico": _products(units, price_pico),
+    }
+    return pa.table([columns[name] for name in SCHEMA.names], schema=SCHEMA)
+
+
+def _placed(calls: Calls, parts: list[Part], divided: Sequence[Divided]) -> tuple[Ints, Ints, Ints]:
+    # Each part's lines are found at once, and are then put where the scalar order has them: after
+    # all lines of earlier calls, and after the earlier slots of their own call.
+    counts = np.zeros(len(calls.at_us), dtype=np.int64)
+    found: list[tuple[Ints, Ints, Flags]] = []
+    for part, each in zip(parts, divided, strict=True):
+        units = np.empty((len(part.slots), len(part.rows)), dtype=np.int64)
+        for place, slot in enumerate(part.slots):
+            source = calls.charged if slot.side == "charge" else calls.produced
+            units[place] = source[METER_ROW[slot.meter]][part.rows]
+            if slot.side == "charge":
+                units[place] = _units(calls, part, slot, each, units[place])
+        present = units != 0
+        rank = np.cumsum(present, axis=0)
+        if part.slots:
+            counts[part.rows] = rank[-1]
+        found.append((units, rank, present))
+    ends = np.cumsum(counts)
+    total = int(ends[-1]) if len(ends) else 0
+    all_slots = np.empty(total, dtype=np.int64)
+    all_units = np.empty(total, dtype=np.int64)
+    first_slot = 0
+    for part, (units, rank, present) in zip(parts, found, strict=True):
+        place = ((ends - counts)[part.rows] + rank - 1)[present]
+        slots = np.arange(first_slot, first_slot + len(part.slots), dtype=np.int64)
+        all_units[place] = units[present]
+        all_slots[place] = np.broadcast_to(slots[:, np.newaxis], units.shape)[present]
+        first_slot += len(part.slots)
+    return np.repeat(np.arange(len(counts)), counts), all_slots, all_units
+
+
+def _units(calls: Calls, part: Part, slot: Slot, divided: Divided, units: Ints) -> Ints:
+    """The units of a meter that a slot is for, of each call."""
+    if slot.grant is not None:
+        return divided.covered.get((slot.grant, slot.meter), np.zeros_like(units))
+    taken = divided.taken.get(slot.meter)
+    rest = units if taken is None else units - taken
+    if slot.span is None:
+        return rest
+    if slot.meter in divided.first:
+        return _within(rest, divided.first[slot.meter], slot.span)
+    before = PROMPT_ORDER[: PROMPT_ORDER.index(slot.meter)]
+    first = calls.charged[[METER_ROW[each] for each in before]][:, part.rows].sum(axis=0)
+    return _within(rest, first if taken is None else first + taken, slot.span)
+
+
+def _within(units: Ints, first: Ints, span: tuple[int, int]) -> Ints:
+    """How many of the units that begin at ``first`` are in a span."""
+    inside = np.minimum(first + units, span[1]) - np.maximum(first, span[0])
+    return np.maximum(inside, 0)
+
+
+def months_of(calls: Calls, parts: list[Part], first_open: Month | None) -> Ints:
+    """The month of each call, counted from the year 0."""
+    months = np.zeros(len(calls.at_us), dtype=np.int64)
+    for part in parts:
+        at_us, zone = calls.at_us[part.rows], part.offer.zone
+        first = _number(periods.month_of(int(at_us.min()), zone))
+        last = _number(periods.month_of(int(at_us.max()), zone))
+        starts = [periods.bounds_us(month_of(each), zone)[0] for each in range(first, last + 1)]
+        months[part.rows] = first - 1 + np.searchsorted(starts, at_us, side="right")
+    return months if first_open is None else np.maximum(months, _number(first_open))
+
+
+def _period(row: Ints, months: Ints) -> pa.Array[Any]:
+    """The column of periods: only months that some line is of."""
+    lined = np.zeros(len(months), dtype=np.bool_)
+    lined[row] = True
+    found, places = np.unique(months[lined], return_inverse=True)
+    place = np.zeros(len(months), dtype=np.int32)
+    place[lined] = places
+    return _dictionary(place[row], [str(month_of(number)) for number in found.tolist()])
+
+
+def _number(period: Month) -> int:
+    return period.year * _MONTHS + period.month - 1
+
+
+def month_of(number: int) -> Month:
+    """The month of a number that ``months_of`` gives."""
+    return Month(number // _MONTHS, number % _MONTHS + 1)
+
+
+def _word(words: list[str], slot: Ints) -> pa.Array[Any]:
+    """A column of words that a line has from its slot."""
+    code, known = coded(words, len(words))
+    return _dictionary(code.astype(np.int32)[slot], list(known))
+
+
+def _dictionary(code: npt.NDArray[np.int32], words: list[str]) -> pa.Array[Any]:
+    return cast(
+        "pa.Array[Any]",
+        pa.DictionaryArray.from_arrays(code, pa.array(words, pa.string()), safe=False),
+    )
+
+
+def _products(units: Ints, price_pico: Ints) -> pa.Array[Any]:
+    """``units × price_pico`` in 128 bits, exactly.
+
+    The low 64 bits are what a product that wraps leaves; the high ones are its sign, but for the
+    products that do not fit, whose high bits Python's integers give.
+    """
+    low = units * price_pico
+    words = np.empty((len(low), 2), dtype="<i8")
+    words[:, 0] = low
+    words[:, 1] = low >> 63
+    size = np.abs(price_pico)
+    if len(low) and int(units.max()) * int(size.max()) > _INT64_MAX:
+        wide = np.flatnonzero(units > _INT64_MAX // np.maximum(size, 1))
+        pairs = zip(units[wide].tolist(), price_pico[wide].tolist(), strict=True)
+        words[wide, 1] = [count * price >> 64 for count, price in pairs]
+    return pa.Array.from_buffers(pa.decimal128(38, 0), len(low), [None, pa.py_buffer(words.data)])
