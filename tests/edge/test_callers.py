@@ -26,11 +26,16 @@ def calls(gateway: Gateway) -> set[bytes]:
     return {each.call_id for each in gateway.announcements()}
 
 
-def leave(gateway: Gateway, row: Leaving) -> None:
+def leave(stage: Stage, row: Leaving) -> None:
     """Send, read as far as the row says, and hang up."""
-    with send(gateway, row.sent) as connection:
+    before = asked(stage, row)
+    with send(stage.gateway, row.sent) as connection:
+        deadline = time.monotonic() + 5
+        while row.call and asked(stage, row) == before:
+            assert time.monotonic() < deadline, "the upstream is not asked"
+            time.sleep(0.01)
         if not row.after:
-            time.sleep(0.2)
+            time.sleep(0.1)
         got = b""
         while row.after not in got:
             part = connection.recv(65536)
@@ -49,12 +54,16 @@ def records_since(gateway: Gateway, before: set[bytes], count: int) -> list[Usag
     pytest.fail("no record")
 
 
+def asked(stage: Stage, row: Leaving) -> int:
+    return len(stage.upstream.asked.get(row.model, ()))
+
+
 @pytest.mark.parametrize("row", LEAVING, ids=lambda row: row.name)
 def test_a_caller_that_hangs_up(stage: Stage, row: Leaving):
     before = calls(stage.gateway)
     told = stage.upstream.hung_up[row.model]
     told.clear()
-    leave(stage.gateway, row)
+    leave(stage, row)
     if not row.call:
         alive(stage.gateway)
         assert len(calls(stage.gateway) - before) == 1

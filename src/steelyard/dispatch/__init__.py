@@ -2,7 +2,8 @@
 
 Owns: the control flow of a call (``serve``) and of its attempts (``trying``), what a worker knows
 (``snapshot``), whom a call may ask and in which order (``router``), what it holds of its limits
-(``allowances``) and where it waits (``places``), why it is refused (``refusals``).
+(``allowances``) and where it waits (``places``), which answers are given again (``cache``), why it
+is refused (``refusals``).
 Does not own: HTTP (``edge``), sockets and wire formats (``upstream``), the journal's files
 (``metering``), prices.
 
