@@ -100,7 +100,10 @@ ERRORS: dict[str, ErrorKind] = {
         502, "server_error", "The upstream's answer is larger than `answer_bytes_max`."
     ),
     Code.UPSTREAM_UNAUTHORISED: ErrorKind(
-        502, "server_error", "The upstream does not accept the studio's own key."
+        502,
+        "server_error",
+        "The upstream does not accept the studio's own key; or, with 503, none of its keys can be "
+        "used for another `retry-after` seconds.",
     ),
     Code.UPSTREAM_ERROR: ErrorKind(
         502,
