@@ -327,3 +327,56 @@ def test_nothing_at_all_is_no_answer():
     assert passed == b""
     assert (reading.finished, reading.chunks, reading.usage) == (False, 0, None)
     assert reading.produced == Texts("")
+
+
+TOKENS = st.lists(
+    st.text(st.sampled_from('ab "\\\n}{:,é😀'), max_size=6)
+    | st.sampled_from(["", '"content":"x"', "data: [DONE]", 'null,"finish_reason":"stop"']),
+    max_size=30,
+)
+
+
+@given(
+    tokens=TOKENS,
+    reasoned=st.integers(0, 5),
+    sizes=PIECES,
+    hung_up_after=st.integers(0, 60) | st.none(),
+    padded=st.booleans(),
+)
+def test_every_word_is_kept_however_it_is_cut(tokens, reasoned, sizes, hung_up_after, padded):
+    """Whatever the words are, and wherever the caller left: what it got, and what was made."""
+    names = ["reasoning_content" if i < reasoned else "content" for i in range(len(tokens))]
+    stream = b"".join(
+        b"data: %b\n\n"
+        % json.dumps(
+            {
+                "id": "chatcmpl-1",
+                "choices": [{"index": 0, "delta": {name: token}, "finish_reason": None}],
+                **({"obfuscation": "x" * i} if padded else {}),
+            },
+            separators=(",", ":"),
+        ).encode()
+        for i, (name, token) in enumerate(zip(names, tokens, strict=True))
+    )
+    weigher, passed, at = StreamWeigher(include_usage=False), b"", 0
+    delivered = None
+    for number, size in enumerate([*sizes, len(stream)]):
+        passed += weigher.feed(stream[at : at + size])
+        at += size
+        if number == hung_up_after:
+            weigher.hang_up(lost_last=False)
+            delivered = passed
+    passed += weigher.finish()
+    reading = weigher.reading()
+    assert passed == stream
+    words = list(zip(names, tokens, strict=True))
+    assert reading.produced == texts_of(words)
+    if delivered is None:
+        assert reading.chunks == sum(1 for token in tokens if token)
+    elif reading.delivered is not None:
+        assert reading.delivered == texts_of(words[: delivered.count(b"\n\n")])
+
+
+def texts_of(words: list[tuple[str, str]]) -> Texts:
+    said = ["".join(t for n, t in words if n == name) for name in ("content", "reasoning_content")]
+    return Texts(said[0], said[1])

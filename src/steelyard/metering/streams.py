@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Raw
@@ -17,6 +18,10 @@ TEXT_BYTES_MAX = 4 << 20
 
 PENDING_BYTES_MAX = 4096
 """How much may wait to have its text taken out, many events at once."""
+
+LESSONS_MAX = 16
+LEARNT_FROM = 4
+"""How many events are looked at one by one, at the most, to see what the others are like."""
 
 SHORT_BYTES_MAX = 64 << 10
 """What is left of an event that is longer than this is put together bit by bit."""
@@ -50,6 +55,8 @@ class StreamWeigher:
         self._reasoning = bytearray()
         self._more_bytes = 0
         self._chunks = 0
+        self._alike: _Alike | None = None
+        self._lessons = 0
         self._pending = bytearray()
         """Plain events whose text is not taken out yet."""
         self._last = b""
@@ -65,6 +72,8 @@ class StreamWeigher:
 
     def feed(self, data: bytes) -> bytes:
         """Take what came; what to hand on comes back, whole events only."""
+        if not self._buffer and not self._skipping and self._take_alike(data):
+            return data
         if len(self._buffer) > SHORT_BYTES_MAX or self._skipping:
             return self._feed_events(data)
         data = bytes(self._buffer) + data if self._buffer else data
@@ -76,6 +85,9 @@ class StreamWeigher:
             return self._feed_mixed(data)
         self._buffer += data[end:]
         self._wait(block)
+        if self._lessons < LESSONS_MAX and b'"usage"' not in block:
+            event = block[block.rfind(b"\n\n", 0, -2) + 2 :] if block.count(b"\n\n") > 1 else block
+            self._learn(event, *find_texts(event, streamed=True))
         return plain
 
     def _feed_mixed(self, data: bytes) -> bytes:
@@ -83,27 +95,78 @@ class StreamWeigher:
         self._digest()
         before = self._mark()
         begin, passed = 0, b""
-        if self._upstream_id is None and (found := data.find(b"\n\n")) >= 0:
+        for _ in range(LEARNT_FROM):
+            known = self._alike is not None and data.startswith(self._alike.before, begin)
+            found = -1 if known else data.find(b"\n\n", begin)
+            if found < 0:
+                break
+            passed += self._feed_events(data[begin : found + 2])
             begin = found + 2
-            passed = self._feed_events(data[:begin])
-        end = _special(data, begin)
-        plain = self._plain(data[begin:end]) if end > begin and not self._buffer else None
-        if plain is None:
+        end = self._plain_end(data, begin)
+        block = data[begin:end]
+        if not block or self._buffer:
             passed += self._feed_events(data[begin:])
-        else:
-            self._take_texts(data[begin:end])
+        elif self._take_alike(block):
+            passed += block + self._feed_events(data[end:])
+        elif (plain := self._plain(block)) is not None:
+            self._take_texts(block)
             passed += plain + self._feed_events(data[end:])
+        else:
+            passed += self._feed_events(data[begin:])
         self._before = before
         return passed
 
+    def _plain_end(self, data: bytes, begin: int) -> int:
+        """Where plain events end, as far as can be told soon."""
+        if self._alike is not None and data.startswith(self._alike.before, begin):
+            found = data.rfind(self._alike.after, begin)
+            if found >= 0:
+                return found + len(self._alike.after)
+        return _special(data, begin)
+
+    def _take_alike(self, data: bytes) -> bool:
+        """Take the text out of events that differ in nothing else, should they be such."""
+        alike = self._alike
+        if alike is None or not data.startswith(alike.before) or not data.endswith(alike.after):
+            return False
+        begin, end = len(alike.before), len(data) - len(alike.after)
+        texts = data[begin:end].split(alike.between)
+        text = b"".join(texts)
+        if end < begin or b'"' in text or len(text) > TEXT_BYTES_MAX - self._text_bytes():
+            return False
+        self._digest()
+        self._before = self._mark()
+        self._chunks += len(texts) - texts.count(b"")
+        if alike.reasoning:
+            self._reasoning += text
+        else:
+            self._output += text
+        return True
+
+    def _learn(self, event: bytes, output: list[bytes], reasoning: list[bytes]) -> None:
+        """Remember what an event is like that says one text and nothing else."""
+        texts = output or reasoning
+        if self._lessons >= LESSONS_MAX:
+            return
+        self._lessons += 1
+        if len(output) + len(reasoning) != 1 or event.count(b'"%b"' % texts[0]) != 1:
+            return
+        before, quoted, after = event.partition(b'"%b"' % texts[0])
+        before, after = before + quoted[:1], quoted[:1] + after
+        if before.startswith(b"data: {") and after.endswith(b"}\n\n"):
+            self._alike = _Alike(before, after, after + before, reasoning=not output)
+
+    def _text_bytes(self) -> int:
+        return len(self._output) + len(self._reasoning)
+
     def _plain(self, block: bytes) -> bytes | None:
         """What to hand on of whole events that say nothing but text; None when they may."""
-        count = block.count(b"\n\n")
+        after_first = block.count(b"}\n\ndata: {")
         if (
             self._upstream_id is None
             or not block.startswith(b"data: {")
-            or block.count(b"\n") != 2 * count
-            or block.count(b"}\n\ndata: {") != count - 1
+            or not block.endswith(b"}\n\n")
+            or block.count(b"\n") != 2 * after_first + 2
             or block.count(b'"finish_reason"') != block.count(b'"finish_reason":null')
             or b'"error"' in block
             or b'"base_resp"' in block
@@ -135,12 +198,12 @@ class StreamWeigher:
 
     def _take_texts(self, block: bytes) -> None:
         """Take the text out of plain events: at once, where they have it under the usual names."""
-        room = TEXT_BYTES_MAX - len(self._output) - len(self._reasoning)
+        room = TEXT_BYTES_MAX - self._text_bytes()
         events = block.count(b"\n\n")
         usual = b'"reasoning"' not in block and b'"reasoning_details"' not in block
         if not usual or block.count(b'"delta"') != events or len(block) > room:
             for event in block.split(b"\n\n"):
-                self._keep_texts(event)
+                self._keep_texts(*find_texts(event, streamed=True))
             return
         output, reasoning = find_texts(block, streamed=True)
         self._chunks += len(output) + len(reasoning)
@@ -238,17 +301,19 @@ class StreamWeigher:
             return event
         if self._upstream_id is None:
             self._upstream_id = _id(payload)
-        self._keep_texts(payload)
+        output, reasoning = find_texts(payload, streamed=True)
+        self._keep_texts(output, reasoning)
         if b'"finish_reason":null' not in payload and _FINISH.search(payload):
             self._finished = True
         if self.error is None and failed(payload):
             self.error = payload
         if b'"usage"' not in payload:
+            if not self._finished and self.error is None:
+                self._learn(event, output, reasoning)
             return event
         return self._usage_event(event, payload)
 
-    def _keep_texts(self, payload: bytes) -> None:
-        output, reasoning = find_texts(payload, streamed=True)
+    def _keep_texts(self, output: list[bytes], reasoning: list[bytes]) -> None:
         if not output and not reasoning:
             return
         self._chunks += 1
@@ -307,6 +372,15 @@ def _special(data: bytes, begin: int) -> int:
 
 
 _MARKS = (b'"finish_reason":"', b'"finish_reason": "', b'"usage":{', b'"error"', b"[DONE]")
+
+
+class _Alike(NamedTuple):
+    """What is around the text of each of many events."""
+
+    before: bytes
+    after: bytes
+    between: bytes
+    reasoning: bool
 
 
 class _Mark(msgspec.Struct, frozen=True):
