@@ -269,3 +269,87 @@ checked = 2026-11-24
     edition = studio.load(write(tmp_path, files), ENV).edition
     assert [each.context for each in edition.models if each.id == "qwen3-max"] == [1]
     assert [each.vendor for each in edition.books if each.id == "bailian-cny"] == ["Us"]
+
+
+GRANT = """
+[[grant]]
+id = "welcome"
+model = "deepseek-*"
+tokens = {size}
+from = 2026-01-01
+until = 2026-04-01
+"""
+
+
+@pytest.mark.parametrize(
+    ("size", "says"),
+    [
+        (100, []),
+        (
+            200,
+            [
+                (
+                    'contracts/later.toml:17:1: grant "welcome" is another one in '
+                    "contracts/acme.toml; give this one an id of its own"
+                )
+            ],
+        ),
+    ],
+)
+def test_a_grant_is_the_same_in_all_versions(tmp_path, size, says):
+    first = FILES["contracts/acme.toml"]
+    later = first.replace("valid_from = 2026-01-01", "valid_from = 2026-02-01")
+    files = FILES | {
+        "contracts/acme.toml": first + GRANT.format(size=100),
+        "contracts/later.toml": later + GRANT.format(size=size),
+    }
+    root = write(tmp_path, files)
+    if says:
+        assert faults_of(root) == says
+        return
+    versions = studio.load(root, ENV).edition.contracts
+    (grant,) = {each.grants for each in versions}
+    assert (grant[0].size, grant[0].meters[0], grant[0].until) == (
+        100, "input_tokens", "2026-04-01",
+    )  # fmt: skip
+
+
+def test_a_price_that_no_call_reaches_is_warned_of(tmp_path):
+    more = '\n[[price]]\nmodel = "deepseek-*"\nservice_tier = "batch"\nbook = "deepseek-cny"\n'
+    files = FILES | {"contracts/acme.toml": FILES["contracts/acme.toml"] + more}
+    warned = studio.load(write(tmp_path, files), ENV).warnings
+    assert [str(each) for each in warned] == [
+        (
+            "contracts/acme.toml:17:1: no call gets here: price 2 is for all of these; "
+            "put this one first"
+        )
+    ]
+
+
+HOLIDAYS = """
+id = "{id}"
+name = "Ours"
+years = [2026]
+off = [{off}]
+worked = [2026-10-10]
+source = "our own plan"
+checked = 2026-01-01
+"""
+
+
+def test_a_studio_has_holidays_of_its_own_in_place_of_the_packaged_ones(tmp_path):
+    files = FILES | {"holidays/cn.toml": HOLIDAYS.format(id="CN", off="2026-10-02")}
+    (holidays,) = studio.load(write(tmp_path, files), ENV).edition.holidays
+    assert (holidays.name, holidays.off) == ("Ours", ("2026-10-02",))
+
+
+@pytest.mark.parametrize(
+    ("off", "says"),
+    [
+        ("2027-01-01", "holidays/x.toml:5:8: 2027-01-01 is in none of the years [2026]"),
+        ("2026-10-10", "holidays/x.toml:6:11: 2026-10-10 is both off and worked"),
+    ],
+)
+def test_holidays_are_of_their_years_and_not_worked(tmp_path, off, says):
+    files = FILES | {"holidays/x.toml": HOLIDAYS.format(id="X", off=off)}
+    assert faults_of(write(tmp_path, files)) == [says]

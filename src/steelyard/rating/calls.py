@@ -15,7 +15,7 @@ from steelyard.catalogue.offers import Called
 from steelyard.rating import scalar
 from steelyard.rating.lines import UNITS_LIMIT
 from steelyard.rating.parts import apart
-from steelyard.values.meters import METERS
+from steelyard.values.meters import METERS, PROMPT_METERS
 from steelyard.values.usage import UsageRecord
 
 Ints = npt.NDArray[np.int64]
@@ -23,6 +23,7 @@ Flags = npt.NDArray[np.bool_]
 Key = TypeVar("Key")
 
 METER_ROW = {name: row for row, name in enumerate(METERS)}
+_PROMPT_ROWS = [METER_ROW[name] for name in PROMPT_METERS]
 
 _names_of = attrgetter(
     "edition", "contract", "model", "deployment", "service_tier", "region", "mode"
@@ -45,6 +46,8 @@ class Calls(NamedTuple):
     Shape: ``ids`` 16 bytes a call; ``call`` (a place among those), ``at_us``, ``group`` (a place in
     ``groups``) and ``unweighed`` (some count is beyond what a line can hold) one a part;
     ``charged`` and ``produced`` one row a meter in the order of ``METERS``, one column a part.
+    ``charged_meters`` and ``produced_meters`` are those of which some call has units;
+    ``prompt_tokens`` is the length of each prompt.
     """
 
     ids: bytes
@@ -56,6 +59,9 @@ class Calls(NamedTuple):
     charged: Ints
     produced: Ints
     unweighed: Flags
+    charged_meters: tuple[str, ...]
+    produced_meters: tuple[str, ...]
+    prompt_tokens: Ints
 
 
 def columns(records: Sequence[UsageRecord]) -> Calls:
@@ -71,17 +77,32 @@ def columns(records: Sequence[UsageRecord]) -> Calls:
         pairs = zip(meters, made, strict=True)
         produced, unproduced = _matrix([a if b is None else b for a, b in pairs])
         unweighed |= unproduced
+    at_us = np.array([record.at_us for record in records], dtype=np.int64)
+    charged_meters = _used(charged)
     return Calls(
         ids=ids,
         call=np.array(call, dtype=np.int64),
-        at_us=np.array([record.at_us for record in records], dtype=np.int64),
-        ended_us=np.array([scalar.ended_us(record) for record in records], dtype=np.int64),
+        at_us=at_us,
+        ended_us=_ended_us(records, at_us),
         group=group,
         groups=tuple(_group(*key) for key in groups),
         charged=charged,
         produced=produced,
         unweighed=unweighed,
+        charged_meters=charged_meters,
+        produced_meters=charged_meters if produced is charged else _used(produced),
+        prompt_tokens=charged[_PROMPT_ROWS].sum(axis=0),
     )
+
+
+def _used(matrix: Ints) -> tuple[str, ...]:
+    return tuple(name for name, row in METER_ROW.items() if matrix[row].any())
+
+
+def _ended_us(records: Sequence[UsageRecord], at_us: Ints) -> Ints:
+    if not any(map(attrgetter("duration_us"), records)):
+        return at_us
+    return np.array([scalar.ended_us(record) for record in records], dtype=np.int64)
 
 
 def _group(edition: int, contract: str, model: str, deployment: str, *called: str) -> Group:

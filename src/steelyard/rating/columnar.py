@@ -13,7 +13,7 @@ from steelyard.catalogue import offers
 from steelyard.catalogue.documents import Edition, Tariff, Tier
 from steelyard.catalogue.offers import Offer, Peak
 from steelyard.rating.calendar import MINUTE_US, holds
-from steelyard.rating.calls import METER_ROW, Calls, Flags, Group, Ints, columns
+from steelyard.rating.calls import Calls, Flags, Group, Ints, columns
 from steelyard.rating.counting import Counter
 from steelyard.rating.dividing import NOTHING, Divided, Divisible, apportion
 from steelyard.rating.lines import AT_LIMIT_US, Reason, Side, Unrated
@@ -23,7 +23,6 @@ from steelyard.values.periods import Month
 
 __all__ = ["Calls", "Rated", "columns", "rate"]
 
-_PROMPT_ROWS = [METER_ROW[name] for name in PROMPT_METERS]
 _INT64_MAX = 2**63 - 1
 
 
@@ -137,7 +136,7 @@ def _by_tier(calls: Calls, rows: Ints, tariff: Tariff) -> Iterator[tuple[Ints, i
     if len(tiers) == 1 or tariff.kind == "graduated":
         yield rows, 0
         return
-    prompt_tokens: Ints = calls.charged[_PROMPT_ROWS][:, rows].sum(axis=0)
+    prompt_tokens = calls.prompt_tokens[rows]
     limits = np.array([_limit(tier) for tier in tiers[:-1]], dtype=np.int64)
     side = "left" if tariff.boundary == "closed" else "right"
     found = np.searchsorted(limits, prompt_tokens, side=side)
@@ -176,10 +175,8 @@ def _slots(calls: Calls, group: Group, offer: Offer, tariff: Tariff, place: int)
             span,
         )
 
-    charged = [name for name, row in METER_ROW.items() if calls.charged[row].any()]
-    produced = [name for name, row in METER_ROW.items() if calls.produced[row].any()]
     charges: list[Slot] = []
-    for meter in charged:
+    for meter in calls.charged_meters:
         priced = list(_prices(tariff, place, meter))
         for number, grant in enumerate(offer.grants):
             if priced and meter in grant.meters:
@@ -192,7 +189,7 @@ def _slots(calls: Calls, group: Group, offer: Offer, tariff: Tariff, place: int)
     return charges + [
         slot("cost", rule.component, rule.earner, meter, rule.rates.prices[meter])
         for rule in offer.costs
-        for meter in produced
+        for meter in calls.produced_meters
         if meter in rule.rates.prices
     ]
 
