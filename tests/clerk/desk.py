@@ -18,7 +18,7 @@ from steelyard.clerk import parquet
 from steelyard.clerk.run import Clerk, Outcome
 from steelyard.ledger.balances import Account
 from steelyard.metering.journal import JournalWriter
-from steelyard.rating.lines import SCHEMA
+from steelyard.rating.schema import SCHEMA
 from steelyard.store import tables
 from steelyard.store.archive import open_archive
 from steelyard.store.books import Books

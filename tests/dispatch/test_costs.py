@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import msgspec
 import pytest
 
@@ -55,3 +58,10 @@ def test_a_cost_is_written_into_the_last_usage_and_the_length_was_known(before):
     assert filled.endswith(DONE)
     told = msgspec.json.decode(filled[len(before) :].split(b"\n")[0][6:])
     assert told["usage"] == {"prompt_tokens": 5, "cost": "0.000005", "currency": "CNY"}
+
+
+def test_a_worker_prices_calls_without_the_columns_of_the_books():
+    """Arrow and NumPy would be 40 MB in each worker."""
+    found = "import steelyard.worker, sys; print(*{'pyarrow', 'numpy', 'duckdb'} & {*sys.modules})"
+    run = subprocess.run([sys.executable, "-c", found], capture_output=True, text=True, check=True)
+    assert run.stdout == "\n"

@@ -26,8 +26,9 @@ from steelyard.catalogue.documents import (
 )
 from steelyard.rating import columnar, scalar
 from steelyard.rating.counting import Counter
-from steelyard.rating.lines import SCHEMA, Line, Unrated
+from steelyard.rating.lines import Line, Unrated
 from steelyard.rating.scalar import Counted
+from steelyard.rating.schema import SCHEMA
 from steelyard.values import money, periods
 from steelyard.values.periods import Month
 from steelyard.values.usage import Try, UsageRecord

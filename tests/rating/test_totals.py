@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from steelyard.catalogue.documents import CostRule, PriceRule
 from steelyard.rating import columnar, totals
-from steelyard.rating.lines import SCHEMA, Line, Total
+from steelyard.rating.lines import Line, Total
+from steelyard.rating.schema import SCHEMA
 from tests.rating.documents import call, contract, edition, flat, rates, shares
 
 KEYS = ("period", "side", "customer", "contract", "model", "component", "party", "currency")

@@ -13,7 +13,8 @@ from steelyard.catalogue.documents import Tariff
 from steelyard.catalogue.offers import Offer
 from steelyard.rating.calls import METER_ROW, Calls, Flags, Group, Ints, coded
 from steelyard.rating.dividing import Divided
-from steelyard.rating.lines import SCHEMA, Side
+from steelyard.rating.lines import Side
+from steelyard.rating.schema import SCHEMA
 from steelyard.values import periods
 from steelyard.values.meters import PROMPT_ORDER
 from steelyard.values.periods import Month
@@ -53,7 +54,7 @@ class Part(NamedTuple):
 
 
 def table(calls: Calls, parts: list[Part], months: Ints, divided: Sequence[Divided]) -> pa.Table:
-    """The lines of all parts, of ``lines.SCHEMA``, in the order of the batch."""
+    """The lines of all parts, of ``schema.SCHEMA``, in the order of the batch."""
     slots = [slot for part in parts for slot in part.slots]
     row, slot, units = _placed(calls, parts, divided)
     price_pico = np.array([each.price_pico for each in slots], dtype=np.int64)[slot]
