@@ -77,7 +77,9 @@ TROUBLES = [
 ]
 
 
-@pytest.mark.parametrize(("call", "expected"), [row[1:] for row in TROUBLES], ids=str)
+@pytest.mark.parametrize(
+    ("call", "expected"), [row[1:] for row in TROUBLES], ids=[row[0] for row in TROUBLES]
+)
 def test_what_is_refused(call, expected):
     assert trouble(call) is expected
 
