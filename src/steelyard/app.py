@@ -66,7 +66,7 @@ def load_catalogue(folder: Path) -> Catalogue:
     if not (folder / studio.MAIN_FILE).exists():
         return studio.packaged()
     edition = load_studio(folder).edition
-    return Catalogue(models=edition.models, books=edition.books)
+    return Catalogue(models=edition.models, books=edition.books, holidays=edition.holidays)
 
 
 def open_database(opened: Studio) -> sa.Engine:

@@ -28,7 +28,7 @@ from steelyard.catalogue import (
     windows,
 )
 from steelyard.catalogue.checks import Draft, Kind
-from steelyard.catalogue.documents import Edition, Model, PriceBook
+from steelyard.catalogue.documents import Edition, Holidays, Model, PriceBook
 from steelyard.catalogue.limits import Limit
 from steelyard.catalogue.names import Identifier, Pattern, Text
 from steelyard.catalogue.routes import Route
@@ -74,6 +74,7 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
 
     models: tuple[Model, ...]
     books: tuple[PriceBook, ...]
+    holidays: tuple[Holidays, ...] = ()
 
 
 class _Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -150,14 +151,17 @@ def load(folder: Path, env: Mapping[str, str] | None) -> Studio:
 
 def packaged() -> Catalogue:
     """The catalogue that comes with Steelyard."""
-    model_sheets, book_sheets, _ = _packaged()
+    model_sheets, book_sheets, holiday_sheets = _packaged()
     found_models = [found for sheet in model_sheets for found in models.read_family(sheet)]
     found_books = _present([books.read(sheet) for sheet in book_sheets])
-    faults = [fault for sheet in (*model_sheets, *book_sheets) for fault in sheet.faults]
+    found_holidays = _present([windows.read_holidays(sheet) for sheet in holiday_sheets])
+    sheets = (*model_sheets, *book_sheets, *holiday_sheets)
+    faults = [fault for sheet in sheets for fault in sheet.faults]
     assert not faults, faults
     return Catalogue(
         models=tuple(checks.effective([], found_models)),
         books=tuple(checks.effective([], found_books)),
+        holidays=tuple(checks.effective([], found_holidays)),
     )
 
 

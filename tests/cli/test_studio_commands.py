@@ -193,6 +193,18 @@ MIX = {
 }
 
 
+def test_prices_say_when_they_are_others(run):
+    shown = " ".join(run("prices", "deepseek-v4-pro", "--at", "2026-11-24").stdout.split())
+    assert (
+        "From 2026-08-17: Prices are multiplied by 2 from 09:00 to 12:00 and from 14:00 to 18:00, "
+        "Monday to Friday without public holidays of China, by the clock of Asia/Shanghai; the "
+        "beginning of the call decides."
+    ) in shown
+    (cny, _) = json.loads(run("prices", "deepseek-v4-pro", "--at", "2026-11-24", "--json").stdout)
+    (window,) = cny["prices"][0]["calendar"]
+    assert (window["factor_ppm"], window["days"]) == (2_000_000, [0, 1, 2, 3, 4])
+
+
 def test_the_market_leaves_a_margin_but_on_the_free_tier(tmp_path):
     init.write(tmp_path, "market")
     edition = studio.load(tmp_path, {}).edition

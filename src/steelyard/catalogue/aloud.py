@@ -9,6 +9,7 @@ from steelyard.catalogue.documents import (
     Contract,
     Edition,
     Grant,
+    Holidays,
     Labels,
     PriceRule,
     Rates,
@@ -73,7 +74,7 @@ def _rule(edition: Edition, rule: PriceRule, language: Language) -> str:
         sentences.append(tiers_of(rule.tariff, language))
     if rule.book is not None and rule.windows == ():
         sentences.append(say(language, "no_windows"))
-    sentences += [window(edition, each, language) for each in rule.windows or ()]
+    sentences += [window(edition.holidays, each, language) for each in rule.windows or ()]
     if len(rule.windows or ()) > 1:
         sentences.append(say(language, "first_window"))
     return (" " if language == "en" else "").join(sentences)
@@ -85,15 +86,20 @@ def priced_for(rule: PriceRule, language: Language) -> str:
     return _called(say(language, named, model=rule.model), rule.labels, language)
 
 
-def _called(models: str, labels: Labels, language: Language) -> str:
-    words = [models]
-    if labels.service_tier is not None:
-        words.append(say(language, f"tier_{labels.service_tier}"))
-    if labels.region is not None:
-        words.append(say(language, "region", region=labels.region))
-    if labels.mode is not None:
-        words.append(say(language, "mode", mode=labels.mode))
-    return say(language, "comma").join(words)
+def _called(models: str, only: Labels, language: Language) -> str:
+    return say(language, "comma").join([models, *labels(only, language)])
+
+
+def labels(only: Labels, language: Language) -> list[str]:
+    """What a price says of the calls that it is for, beside their model."""
+    words: list[str] = []
+    if only.service_tier is not None:
+        words.append(say(language, f"tier_{only.service_tier}"))
+    if only.region is not None:
+        words.append(say(language, "region", region=only.region))
+    if only.mode is not None:
+        words.append(say(language, "mode", mode=only.mode))
+    return words
 
 
 def grant(given: Grant, language: Language) -> str:
@@ -170,19 +176,19 @@ def _fallen(priced: Rates) -> set[str]:
     return {name for name, like in FALLBACKS if name in prices and prices[name] == prices.get(like)}
 
 
-def hours(edition: Edition, held: Window, language: Language) -> str:
+def hours(holidays: tuple[Holidays, ...], held: Window, language: Language) -> str:
     """When a window holds, without what it does: ``09:00 to 12:00, Monday to Friday``."""
-    when = (_hours(held, language), _days(edition, held, language), held.zone)
+    when = (_hours(held, language), _days(holidays, held, language), held.zone)
     return say(language, "comma").join(when)
 
 
-def window(edition: Edition, held: Window, language: Language) -> str:
+def window(holidays: tuple[Holidays, ...], held: Window, language: Language) -> str:
     """When prices are multiplied, and by what."""
     return say(
         language,
         "window",
         hours=_hours(held, language),
-        days=_days(edition, held, language),
+        days=_days(holidays, held, language),
         zone=held.zone,
         factor=factor(held.factor_ppm),
         by=say(language, held.by),
@@ -204,7 +210,7 @@ def _hours(held: Window, language: Language) -> str:
     return say(language, "and").join(spans)
 
 
-def _days(edition: Edition, held: Window, language: Language) -> str:
+def _days(holidays: tuple[Holidays, ...], held: Window, language: Language) -> str:
     if held.days == _WEEK:
         days = say(language, "every_day")
     elif held.days == _WORKING:
@@ -213,7 +219,7 @@ def _days(edition: Edition, held: Window, language: Language) -> str:
         days = say(language, "comma").join(phrases.day(language, each) for each in held.days)
     if held.holidays is None:
         return days
-    known = {each.id: each for each in edition.holidays}
+    known = {each.id: each for each in holidays}
     country = held.holidays
     if country in known:
         named = known[country]

@@ -95,7 +95,7 @@ def show(folder: Path, contract: str, written: str | None, as_json: bool) -> Non
         assert offer.tariff is not None
         table.add_row(model, "", aloud.tariff(offer.tariff, "en"))
         for peak in offer.peaks:
-            when = aloud.hours(opened.edition, peak.window, "en")
+            when = aloud.hours(opened.edition.holidays, peak.window, "en")
             table.add_row("", when, aloud.tariff(peak.tariff, "en"))
     Console().print(table)
 

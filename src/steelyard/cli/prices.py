@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from steelyard import app
-from steelyard.catalogue.documents import ListPrice, PriceBook, Tariff
+from steelyard.catalogue import aloud
+from steelyard.catalogue.documents import Holidays, ListPrice, PriceBook, Tariff
 from steelyard.catalogue.sheets import suggestion
 from steelyard.values import meters, money, periods
 
@@ -47,7 +48,7 @@ def command(folder: Path, model: str, written: str | None, whole: bool, as_json:
         click.echo(f"{model} is on no list{when}.")
         return
     for book, prices in listed:
-        _print_book(model, book, prices)
+        _print_book(model, book, prices, catalogue.holidays)
 
 
 def _instant(written: str | None) -> int:
@@ -100,7 +101,12 @@ def _plain(book: PriceBook, prices: list[ListPrice]) -> dict[str, object]:
     rows = [
         {
             "from": periods.from_us(price.from_us, book.zone).isoformat(),
+            "service_tier": price.labels.service_tier,
+            "region": price.labels.region,
+            "mode": price.labels.mode,
             "boundary": price.tariff.boundary,
+            "tiers_are": price.tariff.kind,
+            "calendar": price.windows,
             "tiers": [
                 {
                     "up_to": tier.up_to,
@@ -125,7 +131,9 @@ def _plain(book: PriceBook, prices: list[ListPrice]) -> dict[str, object]:
     return {"book": book.id, "vendor": book.vendor, "currency": book.currency, "prices": rows}
 
 
-def _print_book(model: str, book: PriceBook, prices: list[ListPrice]) -> None:
+def _print_book(
+    model: str, book: PriceBook, prices: list[ListPrice], holidays: tuple[Holidays, ...]
+) -> None:
     columns = sorted({name for each in prices for name in _meters(each.tariff)}, key=_ORDER.index)
     console = Console()
     per = "per million tokens"
@@ -150,9 +158,19 @@ def _print_book(model: str, book: PriceBook, prices: list[ListPrice]) -> None:
             ]
             table.add_row(first[0], *prompt, *cells, first[1])
     console.print(table)
+    for price in prices:
+        for sentence in _conditions(price, holidays):
+            console.print(f"From {_since(book, price)}: {sentence}")
     for source in dict.fromkeys(price.source for price in prices):
         console.print(f"[dim]{source}[/dim]", soft_wrap=True)
     console.print()
+
+
+def _conditions(price: ListPrice, holidays: tuple[Holidays, ...]) -> list[str]:
+    """What a price depends on beside the prompt's length, in sentences."""
+    sentences = [aloud.window(holidays, each, "en") for each in price.windows]
+    only = aloud.labels(price.labels, "en")
+    return [f"{', '.join(only)}.", *sentences] if only else sentences
 
 
 def _prompt(tariff: Tariff, index: int) -> str:

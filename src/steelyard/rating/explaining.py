@@ -131,7 +131,9 @@ def _calendar(record: UsageRecord, edition: Edition, offer: Offer, language: Lan
     when = f"{_when(at_us, held.zone)} ({held.zone})"
     if place is None:
         return say(language, "in_no_window", when=when)
-    return say(language, "in_window", when=when, window=aloud.window(edition, held, language))
+    return say(
+        language, "in_window", when=when, window=aloud.window(edition.holidays, held, language)
+    )
 
 
 def _tier(record: UsageRecord, offer: Offer, language: Language) -> str:
