@@ -12,6 +12,7 @@ from msgspec import Meta
 
 Durability = Literal["process", "disk"]
 HangupPolicy = Literal["cancel", "drain"]
+HttpServer = Literal["granian", "httptools"]
 Audience = Literal["loopback", "off", "all"]
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -47,6 +48,13 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     port: Annotated[
         int, Meta(ge=0, le=65_535, description="Its TCP port; 0 takes any that is free.")
     ] = 8080
+    server: Annotated[
+        HttpServer,
+        Meta(
+            description="What speaks HTTP with callers: `httptools`, by llhttp, or `granian`, by "
+            "hyper, at half the calls a second."
+        ),
+    ] = "httptools"
     workers: Annotated[
         int, Meta(ge=1, le=256, description="Worker processes that share the port.")
     ] = 1

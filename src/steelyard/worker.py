@@ -43,6 +43,9 @@ DRAIN_S = 20.0
 RENEW_S = 0.5
 """How often the worker looks for keys that were made or revoked, off the calls' way."""
 
+CONNECTIONS_MORE = 3072
+"""Connections, beyond the calls in flight, that may be open and idle, or refused."""
+
 CLOSE_S = 2.0
 LISTENING_S = 10.0
 LOOK_S = 0.01
@@ -148,7 +151,11 @@ async def _serve(
     with _port(settings.host, port) as taken:
         limits = body.Limits(body_bytes_max=settings.body_bytes_max, body_s=settings.body_s)
         listen = server.Listen(
-            host=settings.host, port=taken, header_bytes_max=settings.header_bytes_max
+            host=settings.host,
+            port=taken,
+            server=settings.server,
+            header_bytes_max=settings.header_bytes_max,
+            connections_max=settings.concurrency_max + CONNECTIONS_MORE,
         )
         serving = server.make(Gateway(desk, limits, telemetry), listen)
         task = asyncio.create_task(serving.serve())
