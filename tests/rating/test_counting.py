@@ -211,3 +211,15 @@ def test_columns_count_as_the_specification_does_wherever_batches_are_cut(
     for key, covered in whole.counters.items():
         if key.name.startswith("grant "):
             assert 0 < covered <= max(g.size for g in grants if key.name == f"grant {g.id}")
+
+
+@settings(max_examples=60, deadline=None)
+@given(some_calls, st.permutations(range(30)), some_tariffs)
+def test_a_months_tiers_come_to_the_same_in_any_order_of_its_calls(batch, order, tariff):
+    documents = signed(tariff) | {2: signed(tariff)[1]}
+    shuffled = [batch[place] for place in order if place < len(batch)]
+    totals = [
+        sum(line.amount_pico for line in count(calls, documents, None, {}).lines)
+        for calls in (batch, shuffled)
+    ]
+    assert totals[0] == totals[1]
