@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -127,12 +128,9 @@ def test_a_day_of_deepseek_r1_with_its_peak_hours_doubled(minute, hours, total):
     windows = (Window(factor_ppm=2_000_000, zone="Asia/Shanghai", hours=spans),) if spans else ()
     rule = PriceRule(model="m", tariff=flat(**PRICES), windows=windows)
     rows = csv.DictReader(HOURS.read_text("utf-8").splitlines())
-    batch = [
-        call(
-            f"2026-11-02T{int(row['hour']):02d}:{minute}+08:00",
-            **{meter: int(row[meter]) for meter in PRICES},
-        )
-        for row in rows
+    counts: list[tuple[str, Any]] = [
+        (row["hour"], {meter: int(row[meter]) for meter in PRICES}) for row in rows
     ]
+    batch = [call(f"2026-11-02T{int(hour):02d}:{minute}+08:00", **each) for hour, each in counts]
     lines, _ = rate(batch, {1: edition(contract(rule))})
     assert money.exact(sum(line.amount_pico for line in lines)) == total

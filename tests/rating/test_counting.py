@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,7 +26,7 @@ SUMMER, AUTUMN = us("2026-06-01T00:00:00+08:00"), us("2026-09-01T00:00:00+08:00"
 
 
 def grant(size, meters=TOKENS, name="welcome", **more):
-    fields = {"model": "*", "from_us": SUMMER, "since": "2026-06-01"} | more
+    fields: Any = {"model": "*", "from_us": SUMMER, "since": "2026-06-01"} | more
     return Grant(id=name, meters=meters, size=size, **fields)
 
 

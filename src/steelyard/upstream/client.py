@@ -145,7 +145,7 @@ class Client:
             await loop.create_connection(
                 lambda: connection, sock=sock, ssl=self._tls, server_hostname=name
             )
-        except BaseException:
+        except BaseException:  # whatever it was, nobody else can close the socket
             sock.close()
             raise
 
