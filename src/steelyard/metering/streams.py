@@ -215,6 +215,8 @@ class StreamWeigher:
         self._digest()
         self._before = self._mark()
         buffer = self._buffer
+        if not buffer and not self._skipping and _is_tidy(data):
+            return b"".join([self._event(each + b"\n\n") for each in data[:-2].split(b"\n\n")])
         searched = max(0, len(buffer) - _END_BYTES_MAX + 1)
         buffer += data
         passed: list[bytes] = []
@@ -359,6 +361,16 @@ class StreamWeigher:
             return None
         chunk["choices"] = Raw(msgspec.json.encode(choices))
         return msgspec.json.encode(chunk)
+
+
+def _is_tidy(data: bytes) -> bool:
+    """Whether these are whole events, none too large, with nothing but a blank line between."""
+    return (
+        data.endswith(b"\n\n")
+        and len(data) <= EVENT_BYTES_MAX
+        and b"\r" not in data
+        and b"\n\n\n" not in data
+    )
 
 
 def _special(data: bytes, begin: int) -> int:
