@@ -1,4 +1,4 @@
-"""``python -m benchmarks NAME [--json] [--quick] [--profile]``: run one benchmark."""
+"""``python -m benchmarks NAME [--json] [--quick] [--seconds N] [--profile]``: run one benchmark."""
 
 from __future__ import annotations
 
@@ -26,12 +26,14 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print an object for a machine")
     parser.add_argument("--quick", action="store_true", help="shorter, and less exact")
     parser.add_argument("--profile", action="store_true", help="tell where a call's time goes")
+    parser.add_argument("--seconds", type=int, help="how long to measure, where that is a choice")
     given = parser.parse_args()
     module = importlib.import_module(BENCHMARKS[given.name])
     if given.profile:
         print(module.profile())
         return
-    found = module.measure(quick=True) if given.quick else module.measure()
+    chosen = {"quick": given.quick or None, "seconds": given.seconds}
+    found = module.measure(**{name: value for name, value in chosen.items() if value is not None})
     print(json.dumps(found) if given.json else getattr(module, "tell", table)(found))
 
 

@@ -17,6 +17,7 @@ from benchmarks.peers import Peer
 
 PACE_US = 2000
 CONNECTIONS, STREAMS = 32, 256
+ROUNDS, SECONDS = 3, 3
 SLOW = ("litellm", "portkey")
 """Peers so far from us that their figures are taken once, and given more time."""
 
@@ -38,12 +39,12 @@ Round = Mapping[str, Figures]
 """The figures of all that were measured in one round, by name."""
 
 
-def measure(*, quick: bool = False) -> dict[str, float | str]:
+def measure(*, quick: bool = False, seconds: int = SECONDS) -> dict[str, float | str]:
     """Everyone's figures and our ratios to them, each the median of the rounds.
 
     The others take turns with us in each round, so that a busy moment of the machine is everyone's.
     """
-    rounds, seconds = (1, 1) if quick else (3, 3)
+    rounds, seconds = (1, 1) if quick else (ROUNDS, seconds)
     done: list[Round] = []
     missing: dict[str, str] = {}
     with ExitStack() as running:
