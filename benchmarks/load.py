@@ -145,10 +145,13 @@ def wait_listening(process: subprocess.Popen[bytes], *ports: int) -> None:
 
 
 @contextmanager
-def mock(pace_us: int, events: int = 34) -> Generator[Mock]:
-    """A mock upstream, whose streams have ``events`` events, one each ``pace_us`` where paced."""
+def mock(pace_us: int, events: int = 34, seconds: int = 0) -> Generator[Mock]:
+    """A mock upstream, whose streams have ``events`` events, one each ``pace_us`` where paced.
+
+    A paced stream ends after ``seconds``, if that is sooner.
+    """
     ports = Mock(*free_ports(2))
-    numbers = (ports.plain, ports.paced, pace_us, events)
+    numbers = (ports.plain, ports.paced, pace_us, events, seconds)
     with started([str(compiled("mock")), *map(str, numbers)], LOAD_CORE) as process:
         wait_listening(process, *ports)
         yield ports

@@ -39,18 +39,18 @@ class Read(msgspec.Struct, frozen=True):
 
 
 def measure(*, quick: bool = False, seconds: int = SECONDS) -> dict[str, float]:
-    """Hold streams for a minute, a token each 50 ms or as fast as the core allows.
+    """Hold streams for a minute, a token each 50 ms or as fast as the cores allow.
 
     A stream takes two connections. Where the machine allows the worker fewer files than that, the
     last of them are answered by the echo, inside the worker. Raises: MissingError.
     """
     streams, seconds = (500, 3) if quick else (STREAMS, seconds)
-    tokens = seconds * PER_S
+    tokens = seconds * PER_S + 1
     mocked = min(streams, (resource.getrlimit(resource.RLIMIT_NOFILE)[1] - FILES_SPARE) // 2)
     folder = Path(tempfile.mkdtemp(prefix="steelyard-bench-"))
     try:
         with (
-            load.mock(PACE_US, tokens + 2) as mock,
+            load.mock(PACE_US, tokens + 2, seconds) as mock,
             peers.steelyard(mock, folder, settings=SETTINGS) as own,
         ):
             before_mb = load.rss_mb(own.pid)
@@ -58,7 +58,7 @@ def measure(*, quick: bool = False, seconds: int = SECONDS) -> dict[str, float]:
             reader = [str(load.compiled("reader")), *map(str, numbers), own.paced.key]
             reader += [own.paced.model, str(streams - mocked), peers.ECHO]
             read, open_mb = _read(reader, own.pid)
-        weighed = _weighed(folder, tokens)
+        weighed, weighed_tokens = _weighed(folder)
     finally:
         shutil.rmtree(folder)
     return {
@@ -68,6 +68,7 @@ def measure(*, quick: bool = False, seconds: int = SECONDS) -> dict[str, float]:
         "reordered_count": read.wrong,
         "weighed_count": weighed,
         "tokens_count": read.events,
+        "weighed_tokens_count": weighed_tokens,
         "tokens_per_s": read.events / read.seconds,
         "tokens_paced_per_s": streams * PER_S,
         "total_s": read.seconds,
@@ -94,11 +95,11 @@ def _read(reader: list[str], pid: int) -> tuple[Read, float]:
     return msgspec.json.decode(told.splitlines()[-1], type=Read), max(most_mb, load.rss_mb(pid))
 
 
-def _weighed(folder: Path, tokens: int) -> int:
-    """Records of streams that were answered whole, with as many tokens as there were."""
-    return sum(
-        record.outcome == "completed"
-        and record.streamed
-        and record.meters.get("output_tokens") == tokens
+def _weighed(folder: Path) -> tuple[int, int]:
+    """The records of streams that were answered whole, and their tokens."""
+    whole = [
+        record.meters.get("output_tokens", 0)
         for record in peers.records(folder)
-    )
+        if record.outcome == "completed" and record.streamed
+    ]
+    return len(whole), sum(whole)

@@ -1,6 +1,7 @@
-// A mock of an OpenAI chat-completions upstream. cc -O2 -o mock mock.c ; ./mock BURST_PORT PACED_PORT PACE_US [EVENTS]
+// A mock of an OpenAI chat-completions upstream. cc -O2 -o mock mock.c ; ./mock BURST_PORT PACED_PORT PACE_US [EVENTS [SECONDS]]
 // BURST_PORT: a stream's events are written at once, four to a write(). PACED_PORT: one event each PACE_US.
-// A stream has EVENTS events (34): numbered tokens, the usage, [DONE]. Prints a line when it listens.
+// A stream has EVENTS events (34): numbered tokens, the usage, [DONE]; a paced one ends after SECONDS, if sooner.
+// Prints a line when it listens.
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
+#include <time.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <arpa/inet.h>
@@ -19,12 +21,12 @@
 #define BUF 16384
 #define MAXEV 8192
 #define GROUP 4
-typedef struct { char *buf; int len; int paced; int evt; int off; int active; int wantout; } conn;
+typedef struct { char *buf; int len; int paced; int evt; int off; int active; int wantout; int count; double since; } conn;
 static conn C[MAXFD]; static int ep;
 static char json_resp[4096]; static int json_len;
 static char *ev[MAXEV]; static int evlen[MAXEV], NEV = 34;
 static const char *SSEH = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n";
-static int active[MAXFD], nactive;
+static int active[MAXFD], nactive; static double seconds, now;
 static void build(void) {
   const char *txt = "The quick brown fox jumps over the lazy dog while the gateway quietly counts every token it forwards, "
     "so that the invoice at the end of the month is exact and nobody has to argue about it later on.";
@@ -55,6 +57,14 @@ static void arm(int fd, int out) {
   struct epoll_event e = { .events = EPOLLIN | (out ? EPOLLOUT : 0), .data.fd = fd };
   epoll_ctl(ep, EPOLL_CTL_MOD, fd, &e);
 }
+static double clock_s(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return t.tv_sec + t.tv_nsec / 1e9; }
+// the usage of a stream that was cut short: as many tokens as it had
+static int usage(char *to, int size, int count) {
+  char d[300];
+  int m = snprintf(d, sizeof d, "data: {\"id\":\"chatcmpl-123\",\"object\":\"chat.completion.chunk\",\"created\":1694268190,\"model\":\"mock-1\","
+    "\"choices\":[],\"usage\":{\"prompt_tokens\":42,\"completion_tokens\":%d,\"total_tokens\":%d}}\n\n", count, count + 42);
+  return snprintf(to, size, "%x\r\n%s\r\n", m, d);
+}
 // send events; burst: all of them, paced: one. returns 1 when the stream is complete, -1 when the peer is gone.
 static int pump(int fd) {
   conn *c = &C[fd];
@@ -68,10 +78,13 @@ static int pump(int fd) {
       if (c->evt < e) c->off = k;
       continue;
     }
-    ssize_t n = send(fd, ev[c->evt] + c->off, evlen[c->evt] - c->off, MSG_NOSIGNAL);
+    if (c->paced && seconds && !c->off && c->evt < NEV - 2 && now - c->since > seconds) { c->count = c->evt; c->evt = NEV - 2; }
+    char cut[512]; const char *e = ev[c->evt]; int len = evlen[c->evt];
+    if (c->count && c->evt == NEV - 2) { len = usage(cut, sizeof cut, c->count); e = cut; }
+    ssize_t n = send(fd, e + c->off, len - c->off, MSG_NOSIGNAL);
     if (n < 0) { if (errno == EAGAIN) { arm(fd, 1); return 0; } return -1; }
     c->off += n;
-    if (c->off < evlen[c->evt]) { arm(fd, 1); return 0; }
+    if (c->off < len) { arm(fd, 1); return 0; }
     c->evt++; c->off = 0;
     if (c->paced && c->evt < NEV) { arm(fd, 0); return 0; }
   }
@@ -99,7 +112,7 @@ static int serve(int fd) {
     if (!stream) { if (send(fd, json_resp, json_len, MSG_NOSIGNAL) != json_len) return -1; }
     else {
       if (send(fd, SSEH, strlen(SSEH), MSG_NOSIGNAL) < 0) return -1;
-      c->evt = 0; c->off = 0; c->active = 1;
+      c->evt = 0; c->off = 0; c->active = 1; c->count = 0; c->since = now;
       if (c->paced) active[nactive++] = fd;
       else if (pump(fd) < 0) return -1;
     }
@@ -115,6 +128,7 @@ static int listener(int port) {
 int main(int argc, char **argv) {
   if (argc < 4) return 2;
   if (argc > 4) NEV = atoi(argv[4]);
+  if (argc > 5) seconds = atof(argv[5]);
   if (NEV < 3 || NEV > MAXEV) return 2;
   signal(SIGPIPE, SIG_IGN); build(); ep = epoll_create1(0);
   int s1 = listener(atoi(argv[1])), s2 = listener(atoi(argv[2])), us = atoi(argv[3]);
@@ -126,6 +140,7 @@ int main(int argc, char **argv) {
   struct epoll_event evs[512];
   for (;;) {
     int n = epoll_wait(ep, evs, 512, -1);
+    now = clock_s();
     for (int i = 0; i < n; i++) {
       int fd = evs[i].data.fd;
       if (fd == s1 || fd == s2) {

@@ -1,5 +1,6 @@
 // Reads many streams at once and checks each: tokens numbered from 0 without a gap, usage, [DONE].
 // cc -O2 -o reader reader.c ; ./reader PORT STREAMS TOKENS SECONDS_MAX KEY MODEL [ECHOES ECHO]
+// A stream has TOKENS tokens at the most; one of the echo has so many.
 // ECHOES of them are asked of the model ECHO instead, which says back what it is told, a word each 50 ms.
 // Prints "open" when every stream has had a token, and at the end one JSON object.
 #define _GNU_SOURCE
@@ -50,7 +51,7 @@ static void leave(stream *s) {
   if (s->state == CONNECTING) connecting--;
   if (s->wrong) wrong++;
   if (strncmp(s->status, "HTTP/1.1 200", 12)) refused++;
-  else if (!s->done || s->next != tokens) broken++;
+  else if (!s->done || !s->next || s->next > tokens) broken++;
   else finished++;
   s->state = OVER;
   close(s->fd);
