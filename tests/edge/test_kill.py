@@ -18,6 +18,7 @@ from tests.fixtures.gateway import SECRET, Gateway, read, start, write_studio
 pytestmark = pytest.mark.xdist_group("kill")
 
 STREAMS = 200
+APART_S = 0.002
 WORDS = 30
 BODY = msgspec.json.encode(
     {
@@ -49,9 +50,20 @@ async def stream(address: tuple[str, int]) -> tuple[str | None, bool]:
     return data.split(b"x-request-id: ")[1][:36].decode(), b"data: [DONE]" in data
 
 
-async def killed_in_the_middle(gateway: Gateway, after_s: float) -> list[tuple[str | None, bool]]:
-    calls = [asyncio.create_task(stream(gateway.address)) for _ in range(STREAMS)]
-    await asyncio.sleep(after_s)
+async def killed_in_the_middle(gateway: Gateway, answered: int) -> list[tuple[str | None, bool]]:
+    """Kill once so many calls are answered; the others have begun, or are about to."""
+    left = asyncio.Semaphore(0)
+
+    async def call(place: int) -> tuple[str | None, bool]:
+        await asyncio.sleep(place * APART_S)
+        try:
+            return await stream(gateway.address)
+        finally:
+            left.release()
+
+    calls = [asyncio.create_task(call(place)) for place in range(STREAMS)]
+    for _ in range(answered):
+        await left.acquire()
     gateway.process.kill()
     return await asyncio.gather(*calls)
 
@@ -67,7 +79,7 @@ async def test_every_answered_call_has_one_record(tmp_path, durability, rounds):
     for _ in range(rounds):
         gateway = start(tmp_path)
         with gateway.process:
-            seen = await killed_in_the_middle(gateway, chance.uniform(0.1, 0.6))
+            seen = await killed_in_the_middle(gateway, chance.randrange(1, STREAMS // 2))
         begun |= {call_id for call_id, _ in seen if call_id is not None}
         answered |= {call_id for call_id, whole in seen if whole and call_id is not None}
         cut += sum(1 for _, whole in seen if not whole)
