@@ -19,7 +19,7 @@ pytestmark = pytest.mark.xdist_group("kill")
 
 STREAMS = 200
 APART_S = 0.002
-WORDS = 30
+WORDS = 60
 BODY = msgspec.json.encode(
     {
         "model": "echo-1",
