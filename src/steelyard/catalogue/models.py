@@ -169,7 +169,7 @@ def _reachable(row: Found[_Deployment], raw: _Deployment) -> bool:
         return False
     for one, several in (("key_env", raw.keys_env), ("key_secret", raw.keys_secret)):
         if getattr(raw, one) is not None and several:
-            row.fault((one,), f"there are several keys as well; write this one among them")
+            row.fault((one,), "there are several keys as well; write this one among them")
             return False
     return True
 
