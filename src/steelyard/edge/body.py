@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from steelyard.dispatch.calls import CallerGoneError
 from steelyard.dispatch.refusals import Code, Refusal, invalid, missing
-from steelyard.edge.connections import Request
+from steelyard.edge.request import Request
 from steelyard.edge.rsgi import HTTPProtocol, ProtocolClosed, Scope
 
 MEDIA_TYPE = "application/json"

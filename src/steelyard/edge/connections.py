@@ -8,23 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
 from email.utils import formatdate
-from http import HTTPStatus
 from typing import Literal, cast
 
 import httptools
 import msgspec
 
+from steelyard.edge.request import STATUS_LINES, Request
 from steelyard.edge.rsgi import Application, ProtocolClosed
 
 BACKLOG = 1024
 HEADERS_MAX = 100
 FRAMING_RATIO = 8
 """How many bytes a body's chunks may have around each of its own, beyond a head's worth."""
-
-BUFFER_BYTES_MAX = 256 << 10
-"""How much of a body may arrive before somebody reads it."""
 
 IDLE_S = 75
 """How long a connection without a request is kept."""
@@ -35,8 +31,6 @@ UNREAD_S = 60
 LOOK_S = 1
 """How often connections are looked at, and the date is."""
 
-_LINES = {each.value: f"HTTP/1.1 {each.value} {each.phrase}\r\n" for each in HTTPStatus}
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _REFUSED = "%scontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
@@ -389,175 +383,7 @@ class Connection(asyncio.Protocol):
         if self._waiting:
             return
         if self._serving is None or (broken is self._serving and not self._serving.started):
-            self.write((_REFUSED % _LINES[status]).encode())
+            self.write((_REFUSED % STATUS_LINES[status]).encode())
             self._transport.close()
         elif broken is self._serving:
             self.abort()
-
-
-class Request:
-    """A request and its answer: Granian's scope and protocol in one."""
-
-    __slots__ = (
-        "_ahead_bytes",
-        "_body",
-        "_connection",
-        "_ended",
-        "_wanted",
-        "_whole",
-        "arriving",
-        "body_bytes",
-        "chunks",
-        "head_bytes",
-        "head_lines",
-        "headers",
-        "keep",
-        "method",
-        "started",
-        "target",
-    )
-
-    def __init__(self, connection: Connection) -> None:
-        self.target = b""
-        self.method = ""
-        self.headers: dict[str, str] = {}
-        self.head_bytes = self.head_lines = 0
-        self.keep = False
-        self.chunks = True
-        self.arriving = False
-        """Whether more of the body is to come."""
-        self._connection = connection
-        self._body: list[bytes] = []
-        self._ahead_bytes = 0
-        self.body_bytes = 0
-        self._whole = False
-        """Whether somebody waits for all of the body, and has looked how much that is."""
-        self._wanted: asyncio.Future[None] | None = None
-        self.started = False
-        self._ended = False
-
-    @property
-    def client(self) -> str:
-        """Who called: address and port."""
-        return self._connection.peer
-
-    @property
-    def path(self) -> str:
-        """The path as it was sent, without the query."""
-        path, _, _ = self.target.partition(b"?")
-        if not path.startswith(b"/") and b"://" in path:
-            path = b"/" + path.partition(b"://")[2].partition(b"/")[2]
-        return path.decode("latin-1")
-
-    @property
-    def is_ahead(self) -> bool:
-        """Whether more of the body has arrived than should wait for its reader."""
-        return self._ahead_bytes > BUFFER_BYTES_MAX and not self._whole
-
-    def take(self, part: bytes) -> None:
-        """Keep a part of the body."""
-        self._body.append(part)
-        self._ahead_bytes += len(part)
-        self.body_bytes += len(part)
-        if self._ahead_bytes > BUFFER_BYTES_MAX:
-            self._connection.flow()
-        if not self._whole:
-            self.wake()
-
-    def wake(self) -> None:
-        """Tell whoever waits for the body that something has changed."""
-        if self._wanted is not None and not self._wanted.done():
-            self._wanted.set_result(None)
-
-    def there(self, size_max: int) -> bytes | None:
-        """The whole body, where it has come already and is not too long."""
-        if self.arriving or self.body_bytes > size_max:
-            return None
-        return self._body[0] if len(self._body) == 1 else b"".join(self._body)
-
-    async def __call__(self) -> bytes:
-        """The whole body, whose length the caller of this has looked at. Raises: ProtocolClosed."""
-        if self.arriving:
-            self._whole = True
-            await self._more()
-        parts, self._body = self._body, []
-        self._ahead_bytes = 0
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        """The body, part by part. Raises: ProtocolClosed."""
-        while True:
-            if self._body:
-                parts, self._body = self._body, []
-                self._ahead_bytes = 0
-                self._connection.flow()
-                yield b"".join(parts)
-            elif self.arriving:
-                await self._more()
-            else:
-                return
-
-    async def client_disconnect(self) -> None:
-        """Return when the caller hangs up."""
-        connection = self._connection
-        if not connection.lost:
-            # Several attempts of a call may wait for this at once.
-            if connection.gone is None or connection.gone.done():
-                connection.gone = asyncio.get_running_loop().create_future()
-            await asyncio.shield(connection.gone)
-
-    def response_bytes(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> None:
-        """Answer all at once."""
-        self.started = self._ended = True
-        head = self._head(status, headers, f"content-length: {len(body)}\r\n")
-        self._connection.write(head if self.method == "HEAD" else head + body)
-
-    def response_stream(self, status: int, headers: Sequence[tuple[str, str]]) -> Request:
-        """Begin to answer part by part."""
-        self.started = True
-        if not self.chunks:
-            self.keep = False
-        length = "transfer-encoding: chunked\r\n" if self.chunks else ""
-        self._connection.write_soon(self._head(status, headers, length))
-        return self
-
-    async def send_bytes(self, data: bytes) -> None:
-        """Send a part, once there is room for it. Raises: ProtocolClosed."""
-        connection = self._connection
-        if data:
-            connection.write_soon(b"%x\r\n%b\r\n" % (len(data), data) if self.chunks else data)
-        await connection.drain()
-
-    def finish(self) -> bool:
-        """End the answer; whether another request may follow."""
-        if self.started and not self._ended:
-            self._connection.write_soon(b"0\r\n\r\n" if self.chunks else b"")
-            self._connection.flush()
-        return self.started and self._connection.keeps(self)
-
-    def _head(self, status: int, headers: Sequence[tuple[str, str]], length: str) -> bytes:
-        connection = self._connection
-        lines = [_LINES[status]]
-        lines += [f"{name}: {value}\r\n" for name, value in headers]
-        lines.append(f"date: {connection.date}\r\n{length}")
-        self.keep = connection.keeps(self)
-        if not self.keep:
-            lines.append("connection: close\r\n")
-        lines.append("\r\n")
-        head = "".join(lines)
-        assert head.count("\n") == len(headers) + 3 + bool(length) + (not self.keep), (
-            "one line each"
-        )
-        return head.encode("latin-1", "replace")
-
-    async def _more(self) -> None:
-        """Wait for the rest of the body, or for more of it. Raises: ProtocolClosed."""
-        connection = self._connection
-        if self.headers.get("expect", "").lower() == "100-continue" and not self.started:
-            del self.headers["expect"]
-            connection.write(_CONTINUE)
-        while self.arriving and not connection.lost and (self._whole or not self._body):
-            self._wanted = asyncio.get_running_loop().create_future()
-            await self._wanted
-        if self.arriving and connection.lost:
-            raise ProtocolClosed
