@@ -268,7 +268,10 @@ class Connection(asyncio.Protocol):
             self._transport.write(data)
 
     def write_soon(self, data: bytes) -> None:
-        """Send, with whatever else is written before the loop goes on."""
+        """Send when all that can be done now is done.
+
+        What many callers get is sent in a row: who wakes for the first is awake for the others.
+        """
         if not self._soon:
             self._loop.call_soon(self.flush)
         self._soon.append(data)
@@ -316,6 +319,7 @@ class Connection(asyncio.Protocol):
             allowed_s = IDLE_S if idle else self._server.listen.header_s
             if not now_s or now_s - self._since_s > allowed_s:
                 self._closing = True
+                self.flush()
                 self._transport.close()
         if self._unread_since_s is not None and now_s - self._unread_since_s > UNREAD_S:
             self.abort()
@@ -349,6 +353,7 @@ class Connection(asyncio.Protocol):
             return
         if not request.finish():
             self._closing = True
+            self.flush()
             self._transport.close()
             return
         self._kept = True

@@ -172,7 +172,7 @@ class Request:
         """Answer all at once."""
         self.started = self._ended = True
         head = self._head(status, headers, f"content-length: {len(body)}\r\n")
-        self._connection.write(head if self.method == "HEAD" else head + body)
+        self._connection.write_soon(head if self.method == "HEAD" else head + body)
 
     def response_stream(self, status: int, headers: Sequence[tuple[str, str]]) -> Request:
         """Begin to answer part by part."""
@@ -192,9 +192,8 @@ class Request:
 
     def finish(self) -> bool:
         """End the answer; whether another request may follow."""
-        if self.started and not self._ended:
-            self._connection.write_soon(b"0\r\n\r\n" if self.chunks else b"")
-            self._connection.flush()
+        if self.started and not self._ended and self.chunks:
+            self._connection.write_soon(b"0\r\n\r\n")
         return self.started and self._connection.keeps(self)
 
     def _head(self, status: int, headers: Sequence[tuple[str, str]], length: str) -> bytes:

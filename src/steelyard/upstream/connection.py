@@ -77,8 +77,13 @@ class Connection(asyncio.Protocol):
         assert self._transport is not None
         answer = self._answer = Answer(self, self._pool, self._loop, used=used)
         self._pool.watch(answer, self._loop)
-        self._transport.writelines((head, body))
+        # In a row with what else is asked now: who wakes for the first is awake for the others.
+        self._loop.call_soon(self._send, head + body)
         return answer
+
+    def _send(self, data: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
 
     def abort(self) -> None:
         """Close at once, whatever is under way."""
