@@ -52,7 +52,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         HttpServer,
         Meta(
             description="What speaks HTTP with callers: `httptools`, by llhttp, or `granian`, by "
-            "hyper, at half the calls a second."
+            "hyper, at two thirds of the calls a second."
         ),
     ] = "httptools"
     workers: Annotated[
