@@ -174,6 +174,10 @@ def _transport(opened: Studio, deployment: Deployment, clock: Clock) -> Transpor
             proxy=deployment.proxy,
             http2=deployment.http2,
         )
+        if deployment.kind == "anthropic":
+            from steelyard.upstream.messages import Messages
+
+            inner = Messages(inner, clock)
         keys += [Credential(name, os.environ[name]) for name in deployment.keys_env]
         keys += [Credential(name, _sealed(opened, name)) for name in deployment.keys_secret]
     return Keyed(inner, Keyring(keys), clock, told) if keys else inner

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from tests.edge import callers, faults
+from tests.edge import callers, faults, messages
 from tests.edge.answers import PROMPT, TOLD
 from tests.edge.callers import Leaving, Oddity
 from tests.edge.faults import Again, Row
@@ -30,6 +30,8 @@ def _sections() -> Iterator[str]:
     yield _upstreams(faults.PLAIN)
     yield "## Upstreams, streams"
     yield _upstreams(faults.STREAMS)
+    yield "## Upstreams that speak Anthropic's Messages"
+    yield _upstreams(messages.ROWS)
     yield "## Several attempts"
     yield (
         "Nothing is asked again once something was given. Before that, here, another model "

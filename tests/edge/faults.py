@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from tests.edge import messages
 from tests.edge.answers import (
     ANSWER_BYTES_MAX,
     BEGUN,
@@ -26,52 +27,10 @@ from tests.edge.answers import (
     usage,
     whole,
 )
+from tests.edge.rows import Row, cut, free, lost, sound
 from tests.fixtures import upstreams
 from tests.fixtures.gateway import UPSTREAM_SECRET
 from tests.fixtures.upstreams import Script, answer, chunks, in_turn, raw, raw_then_reset, stream
-
-
-class Row(NamedTuple):
-    """``status`` and ``code`` are what the caller gets, code None for a whole answer."""
-
-    name: str
-    says: str
-    script: Script | None
-    status: int
-    code: str | None
-    charged: dict[str, int]
-    cost: dict[str, int]
-    outcome: str = "failed"
-    error: str | None = None
-    """The recorded code, where it is not the one that the caller gets."""
-    retry_after: str | None = None
-    certificate: str | None = None
-    """With which the upstream speaks TLS."""
-
-    @property
-    def streamed(self) -> bool:
-        return self.name.startswith("stream")
-
-
-def sound(name: str, says: str, script: Script, charged: dict[str, int]) -> Row:
-    """What is odd, and a whole answer all the same."""
-    return Row(name, says, script, 200, None, charged, charged, "completed")
-
-
-def free(name: str, says: str, script: Script | None, status: int, code: str, **more: str) -> Row:
-    """What costs nobody anything."""
-    return Row(name, says, script, status, code, NOTHING, NOTHING, **more)
-
-
-def lost(name: str, says: str, script: Script, status: int, code: str) -> Row:
-    """What the caller is not charged for, and the upstream may well charge us for."""
-    return Row(name, says, script, status, code, NOTHING, PROMPT)
-
-
-def cut(name: str, says: str, script: Script, code: str, **more: str) -> Row:
-    """A stream that ends early: what was delivered is charged, and costs."""
-    return Row(name, says, script, 200, code, GUESSED, GUESSED, **more)
-
 
 USAGES = [
     sound("usage", "Usage as it should be.", ok(USAGE), TOLD),
@@ -397,7 +356,7 @@ STREAMS = [
     ),
 ]
 
-TABLE = [*USAGES, *PLAIN, *STREAMS]
+TABLE: list[Row] = [*USAGES, *PLAIN, *STREAMS, *messages.ROWS]
 
 
 class Again(NamedTuple):

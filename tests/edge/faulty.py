@@ -88,6 +88,7 @@ class Stage(NamedTuple):
 def stage(folder: Path) -> Generator[Stage]:
     """A gateway with every row's upstream as long as it is needed."""
     certificates = {row.name: row.certificate for row in TABLE}
+    kinds = {row.name: row.kind for row in TABLE}
     with ExitStack() as stack:
         by_certificate = {
             name: stack.enter_context(upstreams.serving(SCRIPTS, _tls(name)))
@@ -96,7 +97,7 @@ def stage(folder: Path) -> Generator[Stage]:
         deployed = [
             Deployed(
                 name,
-                "openai",
+                kinds.get(name, "openai"),
                 by_certificate[certificates.get(name)].url(name),
                 "upstream's-name",
             )

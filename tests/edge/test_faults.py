@@ -46,7 +46,7 @@ def test_fault(stage: Stage, seen: dict[str, Seen], row: Row):
     assert ("requests" in record.meters) is (row.outcome == "completed")
     assert set(record.sources) == set(record.meters) | set(record.produced or {})
     if "input_tokens" in record.sources:
-        told = sum(row.charged.values()) >= TOLD["input_tokens"]
+        told = sum(row.cost.values()) >= TOLD["input_tokens"]
         assert record.sources["input_tokens"] == ("upstream" if told else "estimated")
 
 

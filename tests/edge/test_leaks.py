@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from steelyard.cli.main import cli
 from steelyard.values import money, periods
+from steelyard.values.meters import PROMPT_METERS
 from tests.edge import faulty
 from tests.edge.callers import ANOTHER, BOMBS, LEAVING, SMUGGLING, Leaving, Oddity
 from tests.edge.faults import AGAIN, TABLE, Again, Row
@@ -114,7 +115,7 @@ def test_nothing_is_left_of_what_went_wrong(tmp_path):
     books_are_whole(stage.gateway)
 
 
-PICO_BY_METER = {"input_tokens": 10**6, "cached_input_tokens": 10**6, "output_tokens": 2 * 10**6}
+PICO_BY_METER = {**dict.fromkeys(PROMPT_METERS, 10**6), "output_tokens": 2 * 10**6}
 """What acme pays; reasoning costs what output does."""
 
 

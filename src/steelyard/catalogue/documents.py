@@ -37,13 +37,13 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     """One place that serves a model.
 
-    ``engine`` is the embedded llama.cpp process; ``openai`` any upstream of OpenAI's wire format;
-    ``echo`` answers by itself, for trials and tests.
+    ``engine`` is the embedded llama.cpp process; ``openai`` any upstream of OpenAI's wire format,
+    ``anthropic`` one of Anthropic's Messages; ``echo`` answers by itself, for trials and tests.
     """
 
     id: str
     model: str
-    kind: Literal["engine", "openai", "echo"]
+    kind: Literal["engine", "openai", "anthropic", "echo"]
     provider: str
     url: str | None = None
     """The base URL up to and including ``/v1``."""

@@ -45,7 +45,7 @@ class _Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class _Deployment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     id: Identifier
     model: ModelId
-    kind: Literal["engine", "openai", "echo"]
+    kind: Literal["engine", "openai", "anthropic", "echo"]
     provider: Identifier
     url: Text | None = None
     key_env: Text | None = None
@@ -144,10 +144,11 @@ def read_deployments(sheet: Sheet) -> list[Found[Deployment]]:
 
 def _reachable(row: Found[_Deployment], raw: _Deployment) -> bool:
     """Whether it is said well how to reach a deployment; each fault is noted."""
-    if raw.kind == "openai" and raw.url is None:
+    elsewhere = raw.kind in {"openai", "anthropic"}
+    if elsewhere and raw.url is None:
         row.fault((), 'where is this upstream? Write url = "https://.../v1"')
         return False
-    if raw.kind != "openai":
+    if not elsewhere:
         given = [name for name in _OF_UPSTREAMS if getattr(raw, name)]
         for name in given:
             row.fault(

@@ -12,7 +12,12 @@ from steelyard.edge.rsgi import ProtocolClosed
 BUFFER_BYTES_MAX = 256 << 10
 """How much of a body may arrive before somebody reads it."""
 
-STATUS_LINES = {each.value: f"HTTP/1.1 {each.value} {each.phrase}\r\n" for each in HTTPStatus}
+_PHRASES = {each.value: each.phrase for each in HTTPStatus}
+STATUS_LINES = {
+    status: f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\n" for status in range(100, 600)
+}
+"""Also of statuses without a name: an upstream's, which are passed on."""
+
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 

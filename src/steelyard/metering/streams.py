@@ -271,7 +271,7 @@ class StreamWeigher:
         now = self._mark()
         delivered = now if self._delivered is None else self._delivered
         cut = delivered != now
-        counted = cut or not self._usage
+        counted = cut or self._usage.keys() <= _OF_PROMPT
         return Reading(
             usage=self._usage or None,
             done=self._done,
@@ -332,6 +332,8 @@ class StreamWeigher:
             left = _NULL_USAGE.sub(b"", left)
         if b'"usage"' in left:
             left = self._take_usage(left)
+        if left is None and self._usage.keys() <= _OF_PROMPT:
+            return b""  # its caller would take it for the whole
         if self._include_usage or left == payload:
             return event
         if left is None:
@@ -382,6 +384,9 @@ def _special(data: bytes, begin: int) -> int:
     found = data.rfind(b"\n\n", begin, at)
     return begin if found < 0 else found + 2
 
+
+_OF_PROMPT = {"prompt_tokens", "prompt_tokens_details"}
+"""Usage that says nothing of the answer yet."""
 
 _MARKS = (b'"finish_reason":"', b'"finish_reason": "', b'"usage":{', b'"error"', b"[DONE]")
 

@@ -7,6 +7,8 @@ from typing import cast
 
 import msgspec
 
+from steelyard.values.meters import PROMPT_METERS
+
 _USUAL = {"prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details"}
 COUNT_MAX = 2**53
 """A count beyond this is nonsense, and would not survive a JSON reader that uses doubles."""
@@ -29,7 +31,8 @@ def openai_usage(usage: Mapping[str, object]) -> Told:
     completion's, unless the total says that reasoning is beside it. Tokens of audio and images stay
     in the count that they are part of: none is subtracted twice.
     Source: OpenAI's CompletionUsage; DeepSeek ``prompt_cache_hit_tokens``; Moonshot
-    ``cached_tokens``; DashScope ``cache_creation_input_tokens``; xAI's total.
+    ``cached_tokens``; DashScope ``cache_creation_input_tokens``; xAI's total. Writes by
+    lifetime are Anthropic's, as ``upstream.anthropic`` puts them.
     """
     usual = _usual(usage)
     if usual is not None:
@@ -55,7 +58,9 @@ def openai_usage(usage: Mapping[str, object]) -> Told:
     reasoning = _first(
         faults, (completion_details, "reasoning_tokens"), (usage, "reasoning_tokens")
     )
-    meters = _prompt(prompt, cached, written, faults)
+    short = _first(faults, (prompt_details, "cache_write_5m_tokens"))
+    long = _first(faults, (prompt_details, "cache_write_1h_tokens"))
+    meters = _prompt(prompt, (cached, written, short, long), faults)
     beside = _is_beside(total, prompt, completion, reasoning)
     meters |= _completion(completion, reasoning, faults, beside=beside)
     if total is not None and prompt is not None and not beside:
@@ -93,14 +98,13 @@ def _usual(usage: Mapping[str, object]) -> Told | None:
     return Told(meters)
 
 
-def _prompt(
-    prompt: int | None, cached: int | None, written: int | None, faults: list[str]
-) -> dict[str, int]:
+def _prompt(prompt: int | None, parts: tuple[int | None, ...], faults: list[str]) -> dict[str, int]:
+    """The meters of a prompt; ``parts`` are those of its count that a cache has to do with."""
     if prompt is None:
         return {}
     meters: dict[str, int] = {}
     left = prompt
-    for meter, part in (("cached_input_tokens", cached), ("cache_write_tokens", written)):
+    for meter, part in zip(PROMPT_METERS[1:], parts, strict=True):
         if part is not None:
             if part > left:
                 faults.append(f"{meter}_exceed_prompt")
