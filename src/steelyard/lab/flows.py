@@ -248,12 +248,14 @@ def _node(key: str, worth: _Worth, flows: _Flows, report: MoneyReport) -> Node:
 def _notes(key: str, worth: _Worth, report: MoneyReport) -> list[str]:
     own = signed(worth.own_pico, report.currency)
     carried = signed(worth.carried_pico, report.currency)
-    if worth.carried_pico and not _earns(key):
+    # Less than half a coin is in the title and in the tables, but not beside the node.
+    visible = money.round_total(worth.carried_pico, report.currency).paid_pico
+    if visible and not _earns(key):
         return [f"{own} + {carried} carried"]
     shared = worth.own_pico and key != CARRIED
     share = percent(worth.own_pico, report.charged_pico) if shared else ""
     own = " · ".join(filter(None, (own, share)))
-    return [own, *([f"after {carried} carried"] if worth.carried_pico else [])]
+    return [own, *([f"after {carried} carried"] if visible else [])]
 
 
 def _title(key: str, worth: _Worth, report: MoneyReport) -> str:
