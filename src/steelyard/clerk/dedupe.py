@@ -23,6 +23,13 @@ _APPENDED = UsageRecord.__struct_fields__[_FIELDS_AT_FIRST:]
 _UNSAID = UsageRecord.__struct_defaults__[-len(_APPENDED) :]
 _UNSAID_BYTES = [len(_encode(each)) for each in _UNSAID]
 
+# By how many of the appended fields say something: how the record begins (MessagePack has a byte,
+# then the number of fields in two, for an array of 16 or more), and how much of its end is cut.
+_BEGINNINGS = [
+    b"\xdc" + (_FIELDS_AT_FIRST + said).to_bytes(2, "big") for said in range(len(_APPENDED) + 1)
+]
+_LEFT_OUT = [sum(_UNSAID_BYTES[said:]) for said in range(len(_APPENDED) + 1)]
+
 _appended = attrgetter(*_APPENDED)
 
 
@@ -80,10 +87,9 @@ def set_aside(record: UsageRecord, reason: str) -> SetAside:
 def _content(record: UsageRecord) -> bytes:
     """A record as it was written before there were the last fields, of which it says nothing."""
     content = _encode(record)
-    said = len(_APPENDED)
     values = _appended(record)
+    said = 0 if values == _UNSAID else len(_APPENDED)
     while said and values[said - 1] == _UNSAID[said - 1]:
         said -= 1
-    # MessagePack begins an array of 16 fields or more with a byte and their number in two.
-    header = b"\xdc" + (_FIELDS_AT_FIRST + said).to_bytes(2, "big")
-    return header + content[len(header) : len(content) - sum(_UNSAID_BYTES[said:])]
+    beginning = _BEGINNINGS[said]
+    return beginning + content[len(beginning) : len(content) - _LEFT_OUT[said]]
