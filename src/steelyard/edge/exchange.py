@@ -1,4 +1,4 @@
-"""An exchange: one request on Granian, and whatever is sent back."""
+"""An exchange: one request, as RSGI hands it on, and whatever is sent back."""
 
 from __future__ import annotations
 
