@@ -206,6 +206,11 @@ ALTERED_ROWS = [
         "batches, number 1: counters is",
     ),
     ("UPDATE batches SET hash = x'00' WHERE number = 2", "batches, number 2: hash is 00, and"),
+    ("UPDATE batches SET kind = 'gift' WHERE number = 2", "batches, number 2: nobody knows how"),
+    (
+        "UPDATE batches SET made_from = '{}' WHERE number = 2",
+        "batches, number 2: made_from is {}, and",
+    ),
     ("UPDATE batches SET calls = 9 WHERE number = 2", "batches, number 2: calls is 9, and"),
     (
         "UPDATE batches SET file_sha256 = x'00' WHERE number = 2",

@@ -68,6 +68,17 @@ def test_anyone_can_make_the_hash_again():
     assert batch_hash(GENESIS, BATCH, [MOVED]) == hashlib.sha256(text.encode()).digest()
 
 
+def test_a_batch_of_another_kind_says_what_it_was_made_from():
+    fee = msgspec.structs.replace(BATCH, kind="period", ranges=(), editions=(), made_from="{}")
+    text = "\n".join(
+        [
+            f'"{"00" * 32}"',
+            f'["batch",1,null,2,0,1,0,9,["2026-10","2026-11"],4096,"{"02" * 32}","period","{{}}"]',
+        ]
+    )
+    assert batch_hash(GENESIS, fee, []) == hashlib.sha256(text.encode()).digest()
+
+
 ALTERED = [
     # every field of a value, and another value for it
     (BATCH, "number", 2),
@@ -83,6 +94,8 @@ ALTERED = [
     (BATCH, "file_bytes", 4097),
     (BATCH, "file_sha256", b"\x03" * 32),
     (BATCH, "counters", ((("c", "grant g", "m", "", ""), 7),)),
+    (BATCH, "kind", "period"),
+    (BATCH, "made_from", '{"period": "2026-11"}'),
     (MOVED, "batch", 2),
     (MOVED, "sequence", 2),
     (MOVED, "debit", "customer/bcme/unbilled"),

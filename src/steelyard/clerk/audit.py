@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,23 +18,24 @@ import pyarrow as pa
 
 from steelyard.catalogue.documents import Edition
 from steelyard.clerk import batch as journal
-from steelyard.clerk import book, dedupe, parquet
+from steelyard.clerk import parquet
 from steelyard.clerk.archive import Archive, BookedBatch, BookedClosing, chained
-from steelyard.clerk.batch import Gathered
-from steelyard.clerk.book import Editions
 from steelyard.clerk.books import Head
 from steelyard.clerk.closing import draw_up
-from steelyard.clerk.dedupe import Sifted
 from steelyard.clerk.difference import differ, same, same_file, same_row, same_rows
+from steelyard.clerk.drawn import Editions, describe, post
+from steelyard.clerk.kinds import AGAIN
 from steelyard.ledger import balances as ledger
 from steelyard.ledger import chain
 from steelyard.ledger.balances import Account, Balance, LedgerError
+from steelyard.ledger.chain import Range
 from steelyard.ledger.transfers import Transfer
 from steelyard.metering import inspection
 from steelyard.metering.inspection import Inspected
 from steelyard.metering.segments import DamageError
 from steelyard.rating import counting
 from steelyard.values import periods
+from steelyard.values.usage import UsageRecord
 
 _Key = TypeVar("_Key", str, Account, counting.Counter)
 _Value = TypeVar("_Value", int, Balance)
@@ -147,6 +148,48 @@ def _editions(archive: Archive) -> Editions:
     return found
 
 
+class _Before:
+    """The books as the audit has made them again, up to the batch that is to be drawn up."""
+
+    def __init__(
+        self, archive: Archive, rebuilt: _Rebuilt, editions: Editions, journal_root: Path
+    ) -> None:
+        self._archive = archive
+        self._rebuilt = rebuilt
+        self._editions = editions
+        self._journal = journal_root
+        self.booked: dict[bytes, tuple[bytes, int]] = {}
+        """The digest and the batch that the books have of each call that was asked for."""
+
+    def head(self) -> Head:
+        closed = self._rebuilt.closed
+        first_open = str(periods.following(periods.month(closed))) if closed else None
+        return Head(batch=self._rebuilt.batch, hash=self._rebuilt.hash, first_open=first_open)
+
+    def digests(self, call_ids: Collection[bytes]) -> Mapping[bytes, bytes]:
+        """Those calls were booked before that an earlier batch has."""
+        self.booked |= self._archive.calls(call_ids)
+        number = self._rebuilt.batch + 1
+        return {
+            call_id: digest for call_id, (digest, batch) in self.booked.items() if batch < number
+        }
+
+    def counters(self, first_open: str | None) -> Mapping[counting.Counter, int]:
+        del first_open
+        return self._rebuilt.counters
+
+    def editions(self, numbers: Iterable[int]) -> Editions:
+        return {n: self._editions[n] for n in set(numbers) & self._editions.keys()}
+
+    def records(self, ranges: Sequence[Range]) -> Sequence[UsageRecord]:
+        try:
+            return journal.reread(self._journal, tuple(ranges))
+        except DamageError as exc:
+            segment = exc.damage.path.relative_to(self._journal).as_posix()
+            place = f"ranges, batch {self._rebuilt.batch + 1}, segment {segment}"
+            differ(place, f"at byte {exc.damage.offset}, {exc.damage.reason}")
+
+
 def _same_batch(
     archive: Archive,
     booked: BookedBatch,
@@ -159,67 +202,54 @@ def _same_batch(
     number = rebuilt.batch + 1
     place = f"batches, number {booked.batch.number}"
     same(place, "number", booked.batch.number, number)
-    gathered = _gather(booked, rebuilt, journal_root)
-    sifted = _sift(archive, gathered, number)
-    first_open = str(periods.following(periods.month(rebuilt.closed))) if rebuilt.closed else None
-    rated = book.rate(sifted, editions, first_open, lambda _: rebuilt.counters)
-    posted = book.post(rated, editions, number)
-    written = _same_lines(booked, rated.table, lines)
-    head = Head(batch=rebuilt.batch, hash=rebuilt.hash, first_open=first_open)
-    batch = book.describe(head, gathered, sifted, rated, posted, written)
+    _same_cursors(booked, rebuilt)
+    before = _Before(archive, rebuilt, editions, journal_root)
+    if booked.batch.kind not in AGAIN:
+        differ(place, f"nobody knows how to draw up a batch of the kind {booked.batch.kind!r}")
+    drawn = AGAIN[booked.batch.kind](before, booked.batch)
+    for call_id, digest in drawn.calls:
+        _same_call(before.booked, call_id, digest, number)
+    posted = post(drawn, number)
+    written = _same_lines(booked, drawn.table, lines)
+    batch = describe(drawn, before.head(), posted, written)
     same_row(place, booked.batch, batch)
     same_rows(
         lambda row: f"set_aside, batch {number}, call {row.call_id.hex()}",
         archive.set_aside(number),
-        [*sifted.conflicts, *rated.unrated],
+        drawn.set_aside,
     )
     rebuilt.hash = chain.batch_hash(rebuilt.hash, batch, posted.transfers)
     same(place, "hash", booked.hash, rebuilt.hash)
     rebuilt.batch = number
-    rebuilt.counters |= dict(rated.counters)
-    rebuilt.rows["batch_counters"] += len(rated.counters)
+    rebuilt.counters |= dict(drawn.counters)
+    rebuilt.rows["batch_counters"] += len(drawn.counters)
     rebuilt.rows["batches"] += 1
     rebuilt.rows["ranges"] += len(batch.ranges)
     rebuilt.rows["batch_periods"] += len(batch.periods)
     rebuilt.rows["batch_editions"] += len(batch.editions)
     rebuilt.rows["calls"] += batch.calls
     rebuilt.rows["set_aside"] += batch.conflicts + batch.unrated
-    rebuilt.sums["records"] += len(gathered.records)
+    rebuilt.sums["records"] += batch.calls + batch.duplicates + batch.conflicts
     for name in ("duplicates", "conflicts", "unrated", "lines", "file_bytes"):
         rebuilt.sums[name] += getattr(batch, name)
     return posted.transfers
 
 
-def _gather(booked: BookedBatch, rebuilt: _Rebuilt, journal_root: Path) -> Gathered:
+def _same_cursors(booked: BookedBatch, rebuilt: _Rebuilt) -> None:
     for each in booked.batch.ranges:
         place = f"ranges, batch {booked.batch.number}, segment {each.segment}"
         same(place, "start", each.start, rebuilt.cursors.get(each.segment, 0))
         rebuilt.cursors[each.segment] = each.end
-    try:
-        records = journal.reread(journal_root, booked.batch.ranges)
-    except DamageError as exc:
-        segment = exc.damage.path.relative_to(journal_root).as_posix()
-        place = f"ranges, batch {booked.batch.number}, segment {segment}"
-        differ(place, f"at byte {exc.damage.offset}, {exc.damage.reason}")
-    return Gathered(booked.batch.ranges, records)
 
 
-def _sift(archive: Archive, gathered: Gathered, number: int) -> Sifted:
-    """Sift the records again: those calls were booked before that an earlier batch has."""
-    booked: dict[bytes, tuple[bytes, int]] = {}
-
-    def earlier(call_ids: Collection[bytes]) -> Mapping[bytes, bytes]:
-        booked.update(archive.calls(call_ids))
-        return {call_id: digest for call_id, (digest, batch) in booked.items() if batch < number}
-
-    sifted = dedupe.sift(gathered.records, earlier)
-    for call_id, digest in sifted.calls:
-        place = f"calls, call {call_id.hex()}"
-        if call_id not in booked:
-            differ(place, f"the row is missing; batch {number} booked the call")
-        same(place, "batch", booked[call_id][1], number)
-        same(place, "digest", booked[call_id][0], digest)
-    return sifted
+def _same_call(
+    booked: Mapping[bytes, tuple[bytes, int]], call_id: bytes, digest: bytes, number: int
+) -> None:
+    place = f"calls, call {call_id.hex()}"
+    if call_id not in booked:
+        differ(place, f"the row is missing; batch {number} booked the call")
+    same(place, "batch", booked[call_id][1], number)
+    same(place, "digest", booked[call_id][0], digest)
 
 
 def _same_lines(booked: BookedBatch, table: pa.Table, lines: Path) -> parquet.LineFile:

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from steelyard.catalogue.documents import Edition
-from steelyard.clerk import book
 from steelyard.clerk.batch import Gathered, Journal
+from steelyard.clerk.book import Standing, book_calls
 from steelyard.clerk.books import Books, BooksMovedError
 from steelyard.ledger.chain import Batch
 from steelyard.metering import recovery
@@ -91,7 +90,7 @@ class Clerk:
         self._clock = clock
         self._calls_max = calls_max
         self._cursors = books.cursors()
-        self._editions: dict[int, tuple[bytes, Edition]] = {}
+        self._before = Standing(books, journal)
 
     def recover(self) -> Recovery:
         """Close what killed writers left, so that each of their calls has a record."""
@@ -136,22 +135,16 @@ class Clerk:
             pause()
 
     def _book(self, gathered: Gathered) -> Batch:
-        self._learn(gathered)
         for attempt in range(1, ATTEMPTS_MAX + 1):
             try:
-                return book.book(
-                    self._books, self._editions, self._journal.root, self._lines, gathered
+                return book_calls(
+                    self._books, self._before, self._journal.root, self._lines, gathered
                 )
             except BooksMovedError:
                 if attempt == ATTEMPTS_MAX:
                     raise
         msg = "the last attempt returns or raises"
         raise AssertionError(msg)
-
-    def _learn(self, gathered: Gathered) -> None:
-        named = {record.edition for record in gathered.records} - self._editions.keys()
-        if named:
-            self._editions |= self._books.editions(named)
 
 
 def wait_for_clerk(books: Books, journal: Path, pause: Callable[[], object]) -> None:

@@ -16,8 +16,8 @@ from steelyard.clerk.run import ClerkTakenError, Outcome
 from steelyard.cli.failing import fail
 from steelyard.ledger.balances import LedgerError
 from steelyard.store.closings import Closings
-from steelyard.store.engines import SchemaError
 from steelyard.store.lines import LinesError
+from steelyard.store.migrations import SchemaError
 from steelyard.studio import Studio
 
 FAULTS = (

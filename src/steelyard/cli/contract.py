@@ -25,7 +25,7 @@ from steelyard.cli.failing import fail
 from steelyard.metering.segments import DamageError
 from steelyard.rating.explaining import Explained
 from steelyard.rating.lines import Line
-from steelyard.store.engines import SchemaError
+from steelyard.store.migrations import SchemaError
 from steelyard.studio import Studio, StudioFaults
 from steelyard.values import ids, money, periods
 

@@ -24,7 +24,7 @@ from steelyard.metering.traces.formats import FORMATS
 from steelyard.metering.traces.intake import Intake, take
 from steelyard.metering.traces.placing import Placement
 from steelyard.metering.traces.rows import BadRow, Format
-from steelyard.store.engines import SchemaError
+from steelyard.store.migrations import SchemaError
 from steelyard.studio import Studio
 from steelyard.values import periods
 from steelyard.values.meters import METERS

@@ -27,7 +27,7 @@ from steelyard.lab.pulse import Pulse, Sold
 from steelyard.lab.scrapes import NotMetricsError, Scrape
 from steelyard.lab.takings import Standing, Takings
 from steelyard.store.books import Books
-from steelyard.store.engines import SchemaError
+from steelyard.store.migrations import SchemaError
 from steelyard.studio import Studio
 from steelyard.values import periods
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -26,9 +27,17 @@ class Range(msgspec.Struct, frozen=True, order=True):
     end: int
 
 
+Kind = Literal["calls", "period", "correction"]
+"""What a batch books: calls that the journal weighed; what is charged by the period and not by the
+call; the difference between what was booked and what is right. Each is drawn up by a line of
+``clerk.kinds.AGAIN``."""
+
+
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """What one batch read and wrote.
 
+    ``made_from`` is what a batch of another kind than ``calls`` was told, as JSON: with the books
+    before it, it gives the same batch again. Calls are made from ``ranges`` alone.
     ``editions`` are the numbers and hashes of the documents that it was priced by, rising.
     ``first_open`` is the period into which calls of closed ones went; None: nothing was closed.
     ``calls`` were booked, ``unrated`` of them without a price; ``duplicates`` were booked before;
@@ -49,6 +58,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     file_bytes: int
     file_sha256: bytes
     counters: tuple[tuple[tuple[str, ...], int], ...] = ()
+    kind: Kind = "calls"
+    made_from: str = ""
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +101,8 @@ def batch_hash(previous: bytes, batch: Batch, transfers: Iterable[Transfer]) -> 
         batch.file_bytes,
         batch.file_sha256.hex(),
     ]
+    if (batch.kind, batch.made_from) != ("calls", ""):
+        head += [batch.kind, batch.made_from]
     ranges = [["range", each.segment, each.start, each.end] for each in batch.ranges]
     editions = [["edition", number, sha256.hex()] for number, sha256 in batch.editions]
     counters = [["counter", *key, str(value)] for key, value in batch.counters]

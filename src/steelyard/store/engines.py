@@ -10,21 +10,14 @@ from sqlite3 import Connection as SqliteConnection
 import sqlalchemy as sa
 from sqlalchemy import event
 
+from steelyard.store.migrations import SchemaError, migrate
 from steelyard.store.tables import METADATA, SCHEMA_VERSION, schema_version
 
 BUSY_MS_MAX = 30_000
 """How long a transaction waits for another writer before it fails."""
 
-_BEFORE_COUNTERS = 1
-
 _WRITER_LOCK = 0x57EE17A8D
 """The advisory lock of whoever writes the books in PostgreSQL."""
-
-
-class SchemaError(RuntimeError):
-    """A database that this version of Steelyard can't use, with what to do about it."""
-
-    code = "schema_unknown"
 
 
 def sqlite_url(file: Path) -> str:
@@ -104,10 +97,8 @@ def _prepare(connection: sa.Connection) -> None:
         METADATA.create_all(connection)
         connection.execute(sa.insert(schema_version).values(version=SCHEMA_VERSION))
     found = connection.scalars(sa.select(schema_version.c.version)).all()
-    if found == [_BEFORE_COUNTERS]:
-        # What came after has tables of its own, and changes no other.
-        METADATA.create_all(connection)
-        connection.execute(sa.update(schema_version).values(version=SCHEMA_VERSION))
+    if len(found) == 1 and found[0] < SCHEMA_VERSION:
+        migrate(connection, found[0])
         found = [SCHEMA_VERSION]
     if found != [SCHEMA_VERSION]:
         msg = (

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 METADATA = sa.MetaData()
 
@@ -80,7 +80,10 @@ batches = sa.Table(
     _whole("file_bytes"),
     _blob("file_sha256"),
     _blob("hash"),
+    _word("kind"),
+    _word("made_from"),
 )
+"""Each batch, of which kind it is, and what it was made from, unless that is ranges."""
 
 ranges = sa.Table(
     "ranges",

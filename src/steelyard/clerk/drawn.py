@@ -1,0 +1,104 @@
+"""Drawn: a batch before it is booked, of whatever kind, and what any kind may know of the books.
+
+To draw a batch up is a function of the books as they stood (``Before``) and of what it is made
+from. So the audit can do it again from the books that it has rebuilt, and must get the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import pyarrow as pa
+
+from steelyard.catalogue.documents import Edition
+from steelyard.clerk import parquet
+from steelyard.clerk.books import CallDigest, Head, SetAside
+from steelyard.ledger import posting
+from steelyard.ledger.chain import Batch, Kind, Range
+from steelyard.ledger.transfers import Transfer
+from steelyard.rating.counting import Counter
+from steelyard.rating.totals import totals
+from steelyard.values.usage import UsageRecord
+
+Editions = Mapping[int, tuple[bytes, Edition]]
+"""Recorded editions by number, each with its hash."""
+
+
+class Before(Protocol):
+    """The books as they stood before a batch: the store's, or those that an audit has rebuilt."""
+
+    def head(self) -> Head:
+        """Where the books stand."""
+        ...
+
+    def digests(self, call_ids: Collection[bytes]) -> Mapping[bytes, bytes]:
+        """The digests of those of the calls that are booked."""
+        ...
+
+    def counters(self, first_open: str | None) -> Mapping[Counter, int]:
+        """What calls have left for the next: what is of no period, or of an open one."""
+        ...
+
+    def editions(self, numbers: Iterable[int]) -> Editions:
+        """The recorded editions among these numbers."""
+        ...
+
+    def records(self, ranges: Sequence[Range]) -> Sequence[UsageRecord]:
+        """What the journal holds in ranges that were booked."""
+        ...
+
+
+class Drawn(NamedTuple):
+    """All that a batch says, but for its number and its file.
+
+    ``editions`` are those whose documents priced its lines, rising; whoever is the operator in the
+    last of them gets what is left of each sale. ``set_aside`` is in the order in which it is kept.
+    """
+
+    kind: Kind
+    made_from: str
+    table: pa.Table
+    editions: tuple[tuple[int, bytes], ...]
+    operator: str
+    counters: tuple[tuple[Counter, int], ...] = ()
+    ranges: tuple[Range, ...] = ()
+    calls: Sequence[CallDigest] = ()
+    duplicates: int = 0
+    set_aside: Sequence[SetAside] = ()
+
+
+class Posted(NamedTuple):
+    """What follows from a batch's lines: transfers, and the periods that the lines belong to."""
+
+    transfers: tuple[Transfer, ...]
+    periods: tuple[str, ...]
+
+
+def post(drawn: Drawn, number: int) -> Posted:
+    """Post the totals of a batch's lines."""
+    found = totals(drawn.table)
+    moved = posting.post(found, number, drawn.operator)
+    return Posted(moved, tuple(sorted({total.period for total in found})))
+
+
+def describe(drawn: Drawn, head: Head, posted: Posted, written: parquet.LineFile) -> Batch:
+    """What the batch after ``head`` read and wrote, as the books keep it."""
+    conflicts = sum(each.reason == "conflict" for each in drawn.set_aside)
+    return Batch(
+        number=head.batch + 1,
+        kind=drawn.kind,
+        made_from=drawn.made_from,
+        first_open=head.first_open,
+        ranges=drawn.ranges,
+        editions=drawn.editions,
+        counters=drawn.counters,
+        calls=len(drawn.calls),
+        unrated=len(drawn.set_aside) - conflicts,
+        duplicates=drawn.duplicates,
+        conflicts=conflicts,
+        lines=drawn.table.num_rows,
+        periods=posted.periods,
+        file_bytes=written.size,
+        file_sha256=written.sha256,
+    )
