@@ -15,7 +15,8 @@ from steelyard.catalogue.offers import Offer, Peak
 from steelyard.rating.calendar import MINUTE_US, holds
 from steelyard.rating.calls import Calls, Flags, Group, Ints, columns
 from steelyard.rating.counting import Counter
-from steelyard.rating.dividing import NOTHING, Divided, Divisible, apportion
+from steelyard.rating.dividing import apportion
+from steelyard.rating.divisible import NOTHING, Divided, Divisible
 from steelyard.rating.lines import AT_LIMIT_US, Reason, Side, Unrated
 from steelyard.rating.tabling import Part, Slot, month_of, months_of, table
 from steelyard.values.meters import PROMPT_METERS

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from steelyard.catalogue import offers
 from steelyard.catalogue.documents import Edition, Tariff
 from steelyard.catalogue.offers import Called, Offer
-from steelyard.rating import calendar, counting
+from steelyard.rating import calendar, counting, covering
 from steelyard.rating.counting import Counter
 from steelyard.rating.lines import AT_LIMIT_US, UNITS_LIMIT, Line, Reason, Side, Unrated
 from steelyard.rating.parts import parts
@@ -167,20 +167,10 @@ def _charges(
     """Each part of a call's units at one price: meter, units, price, version."""
     charged, contract, model = record.meters, record.contract, record.model
     priced = [meter for meter in METERS if list(_priced(tariff, charged, meter, 0, 0))]
-    rest = {meter: charged.get(meter, 0) for meter in priced}
-    covered: dict[str, list[tuple[int, str]]] = {meter: [] for meter in priced}
-    for grant in offer.grants:
-        key = counting.of_grant(contract, grant, model, period)
-        for meter in grant.meters:
-            left = max(grant.size - counters.get(key, 0), 0)
-            part = min(rest.get(meter, 0), left)
-            if part:
-                counters[key] = counters.get(key, 0) + part
-                rest[meter] -= part
-                covered[meter].append((part, f"{offer.price_version} {grant.id}@{grant.since}"))
+    rest, covered = covering.cover(record, offer, priced, period, counters)
     for meter in priced:
-        for units, version in covered[meter]:
-            yield meter, units, 0, version
+        for units, grant in covered[meter]:
+            yield meter, units, 0, f"{offer.price_version} {grant.id}@{grant.since}"
         position = 0
         if tariff.kind == "graduated":
             key = counting.of_tiers(contract, tariff, model, meter, period)

@@ -12,7 +12,7 @@ import pyarrow as pa
 from steelyard.catalogue.documents import Tariff
 from steelyard.catalogue.offers import Offer
 from steelyard.rating.calls import METER_ROW, Calls, Flags, Group, Ints, coded
-from steelyard.rating.dividing import Divided
+from steelyard.rating.divisible import Divided
 from steelyard.rating.lines import Side
 from steelyard.rating.schema import SCHEMA
 from steelyard.values import periods
