@@ -237,7 +237,7 @@ def explain_call(
     if booked is None:
         return None
     number, ranges = booked
-    records = batch.reread(opened.root / "journal", ranges)
+    records = batch.reread(opened.root / "journal", ranges).records
     record = next(each for each in records if each.call_id == call_id)
     found = books.editions([record.edition]).get(record.edition)
     edition = opened.edition if found is None else found[1]

@@ -25,6 +25,7 @@ from steelyard.store.books import Books
 from steelyard.store.editions import record_edition
 from steelyard.store.engines import open_engine, reading, sqlite_url
 from steelyard.values.clock import FixedClock
+from steelyard.values.facts import Fact
 from steelyard.values.ids import content_id
 from steelyard.values.usage import UsageRecord
 from tests.rating.documents import contract, edition, flat, rates, shares, tiered, us
@@ -116,6 +117,15 @@ def journal(root: Path, writer: str, *parts: Sequence[UsageRecord], blocks: bool
             else:
                 for record in part:
                     opened.record(record)
+
+
+def told(root: Path, writer: str, *facts: Fact) -> None:
+    """Write facts under a writer of their own."""
+    with JournalWriter(
+        root / "journal", writer, durability="process", clock=FixedClock()
+    ) as opened:
+        for fact in facts:
+            opened.fact(fact)
 
 
 class Sum(NamedTuple):

@@ -17,7 +17,9 @@ from steelyard.store.archive import open_archive
 from steelyard.store.closings import Closings
 from steelyard.store.engines import writing
 from steelyard.values import periods
-from tests.clerk.desk import DOCUMENTS, Desk, altered, calls, journal, us
+from steelyard.values.facts import Fact
+from steelyard.values.ids import content_id
+from tests.clerk.desk import DOCUMENTS, Desk, altered, calls, journal, told, us
 
 DECEMBER_US = us("2026-12-02T00:00:00+08:00")
 SEGMENT = "live-1/00000001.seg"
@@ -31,6 +33,9 @@ def close(desk: Desk, month: str) -> None:
     publishing.publish(closed, desk.root)
 
 
+FACT = Fact(content_id(DECEMBER_US, b"fact"), DECEMBER_US, "said", "{}", "somebody")
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> Path:
     """Books with batches before and after closings, and with records that were set aside."""
@@ -40,6 +45,7 @@ def whole(tmp_path_factory) -> Path:
     journal(root, "live-2", [altered(first, user="another"), altered(second, model="unsold")])
     with Desk(root) as desk:
         desk.book(25)
+        told(root, "told-1", FACT)
         close(desk, "2026-10")
         journal(root, "live-3", calls(10, seed=1))
         desk.book(25)
@@ -70,7 +76,7 @@ def difference(desk: Desk) -> str:
 def test_whole_books_are_proved(desk):
     proof = audited(desk)
     assert msgspec.structs.replace(proof, journal_bytes=0, line_bytes=0, money={}) == Proof(
-        segments=4,
+        segments=5,
         journal_bytes=0,
         records=81,
         unbooked=0,
@@ -80,6 +86,7 @@ def test_whole_books_are_proved(desk):
         duplicates=0,
         conflicts=1,
         unrated=1,
+        facts=1,
         lines=proof.lines,
         line_bytes=0,
         transfers=proof.transfers,
@@ -270,6 +277,7 @@ ALTERED_ROWS = [
     ("DELETE FROM calls WHERE call_id = (SELECT min(call_id) FROM calls)", "calls, call "),
     ("INSERT INTO calls VALUES (x'00', x'00', 1)", "calls: the number of rows is 81, and"),
     ("UPDATE set_aside SET reason = 'time' WHERE reason = 'model'", "set_aside, batch 3, call "),
+    ("UPDATE facts SET body = '{ }' WHERE batch = 4", "facts, fact "),
     ("UPDATE editions SET body = x'00' WHERE number = 1", "editions, number 1: the hash of the"),
     (
         "UPDATE closings SET closed_at_us = closed_at_us + 1 WHERE period = '2026-10'",

@@ -79,7 +79,8 @@ def test_what_is_booked_can_be_read_again(tmp_path):
     journal(tmp_path, "live-1", calls(5), blocks=False)
     root = tmp_path / "journal"
     found = Journal(root).gather({}, 3)
-    assert reread(root, found.ranges) == found.records == calls(5)[:3]
+    assert reread(root, found.ranges) == found
+    assert found.records == calls(5)[:3]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 
 from steelyard.metering import frames
 from steelyard.metering.frames import Seal
-from steelyard.metering.inspection import Inspected, verify
+from steelyard.metering.inspection import Inspected, stats, verify
 from steelyard.metering.journal import (
     FULL_RETRY_US,
     JournalError,
@@ -24,8 +24,9 @@ from steelyard.metering.journal import (
 )
 from steelyard.metering.segments import read, seal_of, segments
 from steelyard.values.clock import FixedClock
+from steelyard.values.facts import Fact
 from steelyard.values.usage import Announcement, UsageRecord
-from tests.metering.journals import announced, items, recorded, sealed
+from tests.metering.journals import AT_US, announced, items, recorded, sealed
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,6 +61,16 @@ def test_a_large_block_is_several_frames(tmp_path, writer):
     assert [len(item) for item in items(tmp_path)] == [frames.BLOCK_RECORDS_MAX, 1]
     writer.block([])
     assert len(items(tmp_path)) == 2
+
+
+def test_a_fact_stands_between_the_calls(tmp_path, writer):
+    said = Fact(recorded(9).call_id, AT_US, "accepted", '{"milestone": "first"}', "anna")
+    writer.record(recorded(1))
+    writer.fact(said)
+    writer.record(recorded(2))
+    assert items(tmp_path) == [recorded(1), said, recorded(2)]
+    found = stats(tmp_path)
+    assert (found.records, found.facts) == (2, 1)
 
 
 def test_closing_seals_and_gives_the_room_back(tmp_path, writer):
@@ -314,7 +325,7 @@ import resource, sys
 from pathlib import Path
 from steelyard.metering.journal import JournalFullError, JournalWriter
 from steelyard.values.clock import FixedClock
-from tests.metering.journals import announced, recorded
+from tests.metering.journals import AT_US, announced, recorded
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 writer = JournalWriter(

@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from steelyard.clerk import closing
 from steelyard.clerk.audit import audit
-from steelyard.clerk.books import BooksMovedError
+from steelyard.clerk.books import BookedFact, BooksMovedError
 from steelyard.clerk.closing import Closing
 from steelyard.ledger.balances import LedgerError
 from steelyard.rating.lines import UNITS_LIMIT
@@ -18,7 +18,9 @@ from steelyard.store.closings import Closings
 from steelyard.store.engines import writing
 from steelyard.store.lines import LinesError, line_sums
 from steelyard.values import periods
-from tests.clerk.desk import DOCUMENTS, Desk, altered, calls, journal, undisturbed, us
+from steelyard.values.facts import Fact
+from steelyard.values.ids import content_id
+from tests.clerk.desk import DOCUMENTS, Desk, altered, calls, journal, told, undisturbed, us
 
 DECEMBER_US = us("2026-12-02T00:00:00+08:00")
 
@@ -37,6 +39,21 @@ def test_records_are_booked_once(desk, tmp_path):
     again = desk.book(100)
     assert (again.calls, again.duplicates, again.conflicts) == (0, 299, 1)
     assert desk.sum() == undisturbed(tmp_path / "b", [calls(300), calls(300, seed=1)])
+
+
+def test_a_fact_is_booked_once_with_or_without_calls(desk):
+    first, second = (
+        Fact(content_id(DECEMBER_US, name), DECEMBER_US, "said", '{"of": "a"}', "somebody")
+        for name in (b"first", b"second")
+    )
+    told(desk.root, "told-1", first, first)
+    assert desk.book().calls == 0
+    journal(desk.root, "live-1", calls(3))
+    told(desk.root, "told-2", second, first)
+    desk.book()
+    assert desk.books.facts() == [BookedFact(1, first), BookedFact(2, second)]
+    with open_archive(desk.engine, desk.lines) as archive:
+        assert audit(archive, desk.journal, desk.root, lambda _: None).facts == 2
 
 
 def test_digests_are_those_of_the_booked_calls(desk):

@@ -11,6 +11,7 @@ from steelyard.store.migrations import SchemaError
 
 BACK = {
     # from the next version to this one: what the step to the next one added
+    3: ["DROP TABLE facts"],
     2: [
         "ALTER TABLE batches DROP COLUMN kind",
         "ALTER TABLE batches DROP COLUMN made_from",
@@ -20,19 +21,20 @@ BACK = {
 
 BATCH = (
     "INSERT INTO batches (number, first_open, calls, unrated, duplicates, conflicts, lines, "
-    "file_bytes, file_sha256, hash) VALUES (1, '2026-10', 2, 0, 1, 0, 9, 4096, {blob}, {blob})"
+    "file_bytes, file_sha256, hash, kind, made_from) "
+    "VALUES (1, '2026-10', 2, 0, 1, 0, 9, 4096, {blob}, {blob}, 'calls', '')"
 )
 
 
 def backwards(engine: sa.Engine, version: int) -> None:
-    """Make an empty database one of an earlier version, with a batch in it."""
+    """Put a batch into an empty database, and make it one of an earlier version."""
     with writing(engine) as connection:
+        blob = "x'0a'" if connection.dialect.name == "sqlite" else "'\\x0a'"
+        connection.exec_driver_sql(BATCH.format(blob=blob))
         for step in range(tables.SCHEMA_VERSION - 1, version - 1, -1):
             for statement in BACK[step]:
                 connection.exec_driver_sql(statement)
         connection.exec_driver_sql(f"UPDATE schema_version SET version = {version}")
-        blob = "x'0a'" if connection.dialect.name == "sqlite" else "'\\x0a'"
-        connection.exec_driver_sql(BATCH.format(blob=blob))
 
 
 @pytest.mark.parametrize("version", sorted(migrations.STEPS))

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from steelyard.clerk.books import SetAside
+from steelyard.clerk.books import BookedFact, SetAside
 from steelyard.clerk.closing import Closing
 from steelyard.ledger import chain
 from steelyard.ledger.balances import Account, Balance
@@ -56,6 +56,10 @@ class Archive(Protocol):
 
     def set_aside(self, batch: int) -> Sequence[SetAside]:
         """What a batch kept for inspection, in order."""
+        ...
+
+    def facts(self, batch: int) -> Sequence[BookedFact]:
+        """The facts that a batch booked, in order."""
         ...
 
     def calls(self, call_ids: Collection[bytes]) -> Mapping[bytes, tuple[bytes, int]]:

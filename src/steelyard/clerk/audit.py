@@ -20,7 +20,8 @@ from steelyard.catalogue.documents import Edition
 from steelyard.clerk import batch as journal
 from steelyard.clerk import parquet
 from steelyard.clerk.archive import Archive, BookedBatch, BookedClosing, chained
-from steelyard.clerk.books import Head
+from steelyard.clerk.batch import Gathered
+from steelyard.clerk.books import BookedFact, Head
 from steelyard.clerk.closing import draw_up
 from steelyard.clerk.difference import differ, same, same_file, same_row, same_rows
 from steelyard.clerk.drawn import Editions, describe, post
@@ -35,7 +36,6 @@ from steelyard.metering.inspection import Inspected
 from steelyard.metering.segments import DamageError
 from steelyard.rating import counting
 from steelyard.values import periods
-from steelyard.values.usage import UsageRecord
 
 _Key = TypeVar("_Key", str, Account, counting.Counter)
 _Value = TypeVar("_Value", int, Balance)
@@ -67,6 +67,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     duplicates: int
     conflicts: int
     unrated: int
+    facts: int
     lines: int
     line_bytes: int
     transfers: int
@@ -85,6 +86,7 @@ class _Rebuilt(msgspec.Struct):
     cursors: dict[str, int] = {}
     balances: dict[Account, Balance] = {}
     counters: dict[counting.Counter, int] = {}
+    facts: list[BookedFact] = []
     rows: Counter[str] = msgspec.field(default_factory=Counter[str])
     sums: Counter[str] = msgspec.field(default_factory=Counter[str])
     money: defaultdict[str, Counter[str]] = msgspec.field(
@@ -181,7 +183,10 @@ class _Before:
     def editions(self, numbers: Iterable[int]) -> Editions:
         return {n: self._editions[n] for n in set(numbers) & self._editions.keys()}
 
-    def records(self, ranges: Sequence[Range]) -> Sequence[UsageRecord]:
+    def facts(self) -> Sequence[BookedFact]:
+        return self._rebuilt.facts
+
+    def read(self, ranges: Sequence[Range]) -> Gathered:
         try:
             return journal.reread(self._journal, tuple(ranges))
         except DamageError as exc:
@@ -218,10 +223,14 @@ def _same_batch(
         archive.set_aside(number),
         drawn.set_aside,
     )
+    facts = [BookedFact(number, each) for each in drawn.facts]
+    same_rows(lambda row: f"facts, fact {row.fact.fact_id.hex()}", archive.facts(number), facts)
     rebuilt.hash = chain.batch_hash(rebuilt.hash, batch, posted.transfers)
     same(place, "hash", booked.hash, rebuilt.hash)
     rebuilt.batch = number
     rebuilt.counters |= dict(drawn.counters)
+    rebuilt.facts += facts
+    rebuilt.rows["facts"] += len(facts)
     rebuilt.rows["batch_counters"] += len(drawn.counters)
     rebuilt.rows["batches"] += 1
     rebuilt.rows["ranges"] += len(batch.ranges)
@@ -377,6 +386,7 @@ def _proof(segments: Sequence[Inspected], editions: Editions, rebuilt: _Rebuilt)
         duplicates=rebuilt.sums["duplicates"],
         conflicts=rebuilt.sums["conflicts"],
         unrated=rebuilt.sums["unrated"],
+        facts=len(rebuilt.facts),
         lines=rebuilt.sums["lines"],
         line_bytes=rebuilt.sums["file_bytes"],
         transfers=rebuilt.rows["transfers"],

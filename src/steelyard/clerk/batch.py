@@ -11,14 +11,25 @@ from steelyard.ledger.chain import Range
 from steelyard.metering import segments
 from steelyard.metering.frames import Item, Seal
 from steelyard.metering.segments import Damage, DamageError, Segment
+from steelyard.values.facts import Fact
 from steelyard.values.usage import Announcement, UsageRecord
 
 
 class Gathered(NamedTuple):
-    """The records of a batch, in the order of reading, and where they stand in the journal."""
+    """The records and facts of a batch, in the order of reading, and where they stand."""
 
     ranges: tuple[Range, ...]
     records: list[UsageRecord]
+    facts: list[Fact]
+
+    def take(self, item: Item) -> None:
+        """Take what a frame holds."""
+        if isinstance(item, UsageRecord):
+            self.records.append(item)
+        elif isinstance(item, tuple):
+            self.records.extend(item)
+        elif isinstance(item, Fact):
+            self.facts.append(item)
 
 
 class Journal:
@@ -39,29 +50,27 @@ class Journal:
         It holds at least ``calls_max`` records if there are so many, and at most one block more.
         """
         ranges: list[Range] = []
-        records: list[UsageRecord] = []
+        found = Gathered((), [], [])
+        records = found.records
         for segment in segments.segments(self.root):
             if len(records) >= calls_max:
                 break
             if segment.name in self._done or segment.name in self.damages:
                 continue
             start = cursors.get(segment.name, 0)
-            end, count = start, len(records)
+            end, count = start, len(records) + len(found.facts)
             for after, item in self._frames(segment, start):
                 end = after
-                if isinstance(item, UsageRecord):
-                    records.append(item)
-                elif isinstance(item, tuple):
-                    records.extend(item)
-                elif isinstance(item, Seal):
+                found.take(item)
+                if isinstance(item, Seal):
                     self._done.add(segment.name)
                 if len(records) >= calls_max and not isinstance(item, Seal):
                     break
-            if len(records) > count:
+            if len(records) + len(found.facts) > count:
                 ranges.append(Range(segment.name, start, end))
             elif start and end == start and _is_sealed(segment, end):
                 self._done.add(segment.name)
-        return Gathered(tuple(ranges), records)
+        return found._replace(ranges=tuple(ranges))
 
     def frontier(self, cursors: Mapping[str, int]) -> dict[str, int]:
         """Where the last records after the cursors end, in each segment that has some."""
@@ -93,30 +102,27 @@ def settle(root: Path, ranges: tuple[Range, ...]) -> None:
             parquet.sync(root)
 
 
-def reread(root: Path, ranges: tuple[Range, ...]) -> list[UsageRecord]:
-    """The records of ranges that were booked.
+def reread(root: Path, ranges: tuple[Range, ...]) -> Gathered:
+    """What ranges hold that were booked.
 
     Raises: DamageError when they can't be read any more as they were.
     """
     found = {segment.name: segment for segment in segments.segments(root)}
-    records: list[UsageRecord] = []
+    gathered = Gathered(ranges, [], [])
     for each in ranges:
         path = root / each.segment
         if each.segment not in found:
             raise DamageError(Damage(path, each.start, "the segment is gone"))
         end = each.start
         for _, after, item in segments.read(path, each.start):
-            if isinstance(item, UsageRecord):
-                records.append(item)
-            elif not isinstance(item, Announcement | Seal):
-                records.extend(item)
+            gathered.take(item)
             end = after
             if end >= each.end:
                 break
         if end != each.end:
             reason = f"no frame ends at byte {each.end}, to which the segment was booked"
             raise DamageError(Damage(path, end, reason))
-    return records
+    return gathered
 
 
 def _is_sealed(segment: Segment, end: int) -> bool:

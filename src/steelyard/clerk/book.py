@@ -9,12 +9,11 @@ from pathlib import Path
 from steelyard.catalogue.documents import Edition
 from steelyard.clerk import batch, parquet, rated
 from steelyard.clerk.batch import Gathered
-from steelyard.clerk.books import Booking, Books, Head
+from steelyard.clerk.books import BookedFact, Booking, Books, Head
 from steelyard.clerk.drawn import Drawn, Editions, describe, post
 from steelyard.ledger import chain
 from steelyard.ledger.chain import Batch, Range
 from steelyard.rating.counting import Counter
-from steelyard.values.usage import UsageRecord
 
 
 class Standing:
@@ -52,7 +51,11 @@ class Standing:
             self._editions |= self._books.editions(unknown)
         return {number: self._editions[number] for number in wanted & self._editions.keys()}
 
-    def records(self, ranges: Sequence[Range]) -> Sequence[UsageRecord]:
+    def facts(self) -> Sequence[BookedFact]:
+        """All facts that were booked, in that order."""
+        return self._books.facts()
+
+    def read(self, ranges: Sequence[Range]) -> Gathered:
         """What the journal holds in ranges that were booked. Raises: DamageError."""
         return batch.reread(self._journal, tuple(ranges))
 
@@ -95,6 +98,7 @@ def book(
             transfers=posted.transfers,
             calls=drawn.calls,
             set_aside=drawn.set_aside,
+            facts=drawn.facts,
         )
     )
     return booked

@@ -11,6 +11,7 @@ from steelyard.catalogue.documents import Edition
 from steelyard.ledger.chain import Batch
 from steelyard.ledger.transfers import Transfer
 from steelyard.rating.counting import Counter
+from steelyard.values.facts import Fact
 
 CallDigest = tuple[bytes, bytes]
 """A call's id, and a hash of what its record says."""
@@ -38,6 +39,13 @@ class SetAside(msgspec.Struct, frozen=True):
     record: bytes
 
 
+class BookedFact(msgspec.Struct, frozen=True):
+    """A fact, and the batch that booked it."""
+
+    batch: int
+    fact: Fact
+
+
 class Booking(msgspec.Struct, frozen=True, kw_only=True):
     """One batch, ready to be booked after the entry ``follows``."""
 
@@ -47,6 +55,7 @@ class Booking(msgspec.Struct, frozen=True, kw_only=True):
     transfers: tuple[Transfer, ...]
     calls: Sequence[CallDigest]
     set_aside: Sequence[SetAside]
+    facts: Sequence[Fact] = ()
 
 
 class BooksMovedError(RuntimeError):
@@ -72,6 +81,10 @@ class Books(Protocol):
 
     def counters(self, first_open: str | None) -> Mapping[Counter, int]:
         """What calls have left for the next: what is of no period, or of an open one."""
+        ...
+
+    def facts(self) -> Sequence[BookedFact]:
+        """All facts that were booked, in that order."""
         ...
 
     def editions(self, numbers: Iterable[int]) -> Mapping[int, tuple[bytes, Edition]]:

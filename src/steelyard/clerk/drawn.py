@@ -13,13 +13,14 @@ import pyarrow as pa
 
 from steelyard.catalogue.documents import Edition
 from steelyard.clerk import parquet
-from steelyard.clerk.books import CallDigest, Head, SetAside
+from steelyard.clerk.batch import Gathered
+from steelyard.clerk.books import BookedFact, CallDigest, Head, SetAside
 from steelyard.ledger import posting
 from steelyard.ledger.chain import Batch, Kind, Range
 from steelyard.ledger.transfers import Transfer
 from steelyard.rating.counting import Counter
 from steelyard.rating.totals import totals
-from steelyard.values.usage import UsageRecord
+from steelyard.values.facts import Fact
 
 Editions = Mapping[int, tuple[bytes, Edition]]
 """Recorded editions by number, each with its hash."""
@@ -44,8 +45,12 @@ class Before(Protocol):
         """The recorded editions among these numbers."""
         ...
 
-    def records(self, ranges: Sequence[Range]) -> Sequence[UsageRecord]:
+    def read(self, ranges: Sequence[Range]) -> Gathered:
         """What the journal holds in ranges that were booked."""
+        ...
+
+    def facts(self) -> Sequence[BookedFact]:
+        """All facts that were booked, in that order."""
         ...
 
 
@@ -66,6 +71,7 @@ class Drawn(NamedTuple):
     calls: Sequence[CallDigest] = ()
     duplicates: int = 0
     set_aside: Sequence[SetAside] = ()
+    facts: Sequence[Fact] = ()
 
 
 class Posted(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from steelyard.clerk import dedupe
 from steelyard.clerk.batch import Gathered
@@ -11,10 +11,14 @@ from steelyard.ledger.chain import Batch
 from steelyard.rating import columnar
 from steelyard.rating.counting import Counter, counts
 from steelyard.values import periods
+from steelyard.values.facts import Fact
 
 
 def draw(before: Before, gathered: Gathered) -> Drawn:
-    """Rate the calls that were gathered; the counters are only asked for when needed."""
+    """Rate the calls that were gathered, and take in the facts.
+
+    Counters are only asked for when needed.
+    """
     first_open = before.head().first_open
     sifted = dedupe.sift(gathered.records, before.digests)
     editions = before.editions({record.edition for record in sifted.records})
@@ -37,9 +41,19 @@ def draw(before: Before, gathered: Gathered) -> Drawn:
         calls=sifted.calls,
         duplicates=sifted.duplicates,
         set_aside=[*sifted.conflicts, *unrated],
+        facts=_new(before, gathered.facts),
     )
+
+
+def _new(before: Before, facts: Sequence[Fact]) -> list[Fact]:
+    """Those facts that were not booked before, each once."""
+    if not facts:
+        return []
+    booked = {each.fact.fact_id for each in before.facts()}
+    first = {each.fact_id: each for each in reversed(facts)}
+    return [each for each in facts if each.fact_id not in booked and each is first[each.fact_id]]
 
 
 def again(before: Before, batch: Batch) -> Drawn:
     """Draw up a booked batch of calls again."""
-    return draw(before, Gathered(batch.ranges, list(before.records(batch.ranges))))
+    return draw(before, before.read(batch.ranges))

@@ -106,7 +106,7 @@ class Clerk:
         Raises: BooksMovedError when others keep booking; LedgerError.
         """
         outcome = Outcome()
-        while (gathered := self._journal.gather(self._cursors, self._calls_max)).records:
+        while (gathered := self._journal.gather(self._cursors, self._calls_max)).ranges:
             batch = self._book(gathered)
             self._cursors |= {each.segment: each.end for each in gathered.ranges}
             outcome = outcome.and_(batch)

@@ -115,6 +115,7 @@ def _rows(proof: Proof) -> list[tuple[str, int, str]]:
             proof.calls,
             f"each booked once; {proof.duplicates:,} read again, {aside:,} aside",
         ),
+        ("facts", proof.facts, "what is no call: each booked once"),
         ("charge lines", proof.lines, f"the same, in {proof.line_bytes:,} bytes of Parquet"),
         ("transfers", proof.transfers, "the same, each currency summing to zero"),
         ("accounts", proof.accounts, "the same balances, every sale split whole"),

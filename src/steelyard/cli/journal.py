@@ -23,6 +23,7 @@ from steelyard.metering.frames import Item, Seal
 from steelyard.metering.inspection import Inspected, Stats
 from steelyard.metering.segments import Damage, DamageError, Segment
 from steelyard.values import ids, periods
+from steelyard.values.facts import Fact
 from steelyard.values.usage import Announcement, UsageRecord
 
 _FOLLOW_S = 0.2
@@ -42,7 +43,7 @@ class Entry(NamedTuple):
 
     segment: str
     offset: int
-    what: Announcement | UsageRecord | Seal
+    what: Announcement | UsageRecord | Fact | Seal
 
 
 class Wanted(NamedTuple):
@@ -64,7 +65,7 @@ def command() -> None:
 @click.option("--model", help="Only calls of models like this shell pattern.")
 @click.option("--since", help="Only calls since then: 2026-11-24, or 2026-11-24T08:30+08:00.")
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after so many.")
-@click.option("--all", "everything", is_flag=True, help="Show announcements and seals too.")
+@click.option("--all", "everything", is_flag=True, help="Show announcements, facts and seals too.")
 @click.option("--follow", is_flag=True, help="Go on as the journal grows, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Print one object a line for a machine.")
 @click.pass_obj
@@ -158,12 +159,12 @@ def _each(segment: Segment, offset: int, item: Item) -> Iterator[Entry]:
         yield Entry(segment.name, offset, what)
 
 
-def _is_wanted(what: Announcement | UsageRecord | Seal, wanted: Wanted) -> bool:
+def _is_wanted(what: Announcement | UsageRecord | Fact | Seal, wanted: Wanted) -> bool:
     if not isinstance(what, UsageRecord) and not wanted.all:
         return False
     if wanted.since_us is not None and what.at_us < wanted.since_us:
         return False
-    if isinstance(what, Seal):
+    if isinstance(what, Seal | Fact):
         return wanted.customer is None and wanted.model is None
     if wanted.customer is not None and what.customer != wanted.customer:
         return False
@@ -186,6 +187,9 @@ def _json(entry: Entry) -> bytes:
     plain = msgspec.structs.asdict(what)
     if isinstance(what, Seal):
         kind, plain["sha256"] = "seal", what.sha256.hex()
+    elif isinstance(what, Fact):
+        kind, plain["fact_id"] = "fact", ids.text(what.fact_id)
+        plain = {"fact_kind": plain.pop("kind")} | plain | {"body": msgspec.Raw(what.body.encode())}
     else:
         kind = "announcement" if isinstance(what, Announcement) else "record"
         plain["call_id"] = ids.text(what.call_id)
@@ -202,6 +206,8 @@ def _line(entry: Entry, zone: str) -> str:
     if isinstance(what, Seal):
         by = "recovery" if what.recovered else "its writer"
         return f"{at}  {entry.segment} sealed by {by}: {what.records:,} records"
+    if isinstance(what, Fact):
+        return f"{at}  {ids.text(what.fact_id)}  {what.kind} {what.body}"
     if isinstance(what, Announcement):
         state, counts = "announced", what.expected
     else:

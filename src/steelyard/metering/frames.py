@@ -15,6 +15,7 @@ from zlib import crc32
 
 import msgspec
 
+from steelyard.values.facts import Fact
 from steelyard.values.usage import Announcement, UsageRecord
 
 MAGIC = b"STLYARD1"
@@ -25,7 +26,8 @@ ANNOUNCEMENT = b"A"
 RECORD = b"R"
 BLOCK = b"B"
 SEAL = b"S"
-KINDS = HEAD + ANNOUNCEMENT + RECORD + BLOCK + SEAL
+FACT = b"F"
+KINDS = HEAD + ANNOUNCEMENT + RECORD + BLOCK + SEAL + FACT
 
 FRAME_BYTES_MAX = 16 << 20
 BLOCK_RECORDS_MAX = 4096
@@ -70,7 +72,7 @@ class Seal(msgspec.Struct, frozen=True):
     sha256: bytes
 
 
-Item = Announcement | UsageRecord | tuple[UsageRecord, ...] | Seal
+Item = Announcement | UsageRecord | tuple[UsageRecord, ...] | Fact | Seal
 """What a reader gets, one a frame."""
 
 
@@ -86,6 +88,7 @@ encode = msgspec.msgpack.Encoder().encode
 decode_announcement = msgspec.msgpack.Decoder(Announcement).decode
 decode_record = msgspec.msgpack.Decoder(UsageRecord).decode
 decode_block = msgspec.msgpack.Decoder(tuple[UsageRecord, ...]).decode
+decode_fact = msgspec.msgpack.Decoder(Fact).decode
 decode_head = msgspec.msgpack.Decoder(Head).decode
 
 
@@ -146,6 +149,8 @@ def item(kind: bytes, payload: memoryview) -> Item:
         return decode_announcement(payload)
     if kind == BLOCK:
         return decode_block(payload)
+    if kind == FACT:
+        return decode_fact(payload)
     if kind == SEAL:
         return unpack_seal(payload)
     msg = "a head inside a segment"

@@ -21,6 +21,7 @@ from steelyard.metering.segments import (
     tail,
     writers,
 )
+from steelyard.values.facts import Fact
 from steelyard.values.usage import Announcement, UsageRecord
 
 _CHUNK_BYTES = 1 << 20
@@ -49,7 +50,8 @@ class Stats(msgspec.Struct, kw_only=True):
     """What a journal holds. Unit: ``*_us`` µs since 1970-01-01 UTC, of the calls' admission.
 
     ``bytes`` are those written; ``running`` counts announced calls without a record yet.
-    ``meters`` sums what callers received, ``sources`` counts each meter of each record.
+    ``facts`` counts what is no call. ``meters`` sums what callers received, ``sources`` counts each
+    meter of each record.
     """
 
     segments: int = 0
@@ -57,6 +59,7 @@ class Stats(msgspec.Struct, kw_only=True):
     bytes: int = 0
     announcements: int = 0
     records: int = 0
+    facts: int = 0
     running: int = 0
     first_us: int | None = None
     last_us: int | None = None
@@ -172,6 +175,8 @@ def _add(result: Stats, running: set[bytes], item: frames.Item) -> None:
     elif isinstance(item, tuple):
         for record in item:
             _add_record(result, record)
+    elif isinstance(item, Fact):
+        result.facts += 1
     else:
         result.sealed += 1
 

@@ -16,6 +16,7 @@ from steelyard.metering import frames
 from steelyard.metering.appending import NEXT_NAME, OpenSegment, sync, sync_folder
 from steelyard.metering.segments import LOCK_NAME, segment_path
 from steelyard.values.clock import Clock
+from steelyard.values.facts import Fact
 from steelyard.values.usage import Announcement, UsageRecord
 
 Durability = Literal["process", "disk"]
@@ -143,6 +144,15 @@ class JournalWriter:
             payload = frames.encode(part)
             self._make_room(len(payload) + frames.AROUND_BYTES, 0)
             self._append(frames.BLOCK, payload, len(part))
+
+    def fact(self, fact: Fact) -> None:
+        """Write down a fact.
+
+        Raises: JournalFullError, with nothing written; JournalError.
+        """
+        payload = frames.encode(fact)
+        self._make_room(len(payload) + frames.AROUND_BYTES, 0)
+        self._append(frames.FACT, payload, 0)
 
     def sync(self) -> None:
         """Wait until everything written is on the disk, if that is this writer's durability.

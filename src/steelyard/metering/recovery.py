@@ -148,7 +148,7 @@ def _read(last: Segment) -> _Left:
         elif isinstance(item, UsageRecord):
             left.records += 1
             left.running.pop(item.call_id, None)
-        else:
+        elif isinstance(item, tuple):
             left.records += len(item)
     return left
 

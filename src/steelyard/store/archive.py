@@ -11,14 +11,20 @@ from typing import Any
 import sqlalchemy as sa
 
 from steelyard.clerk.archive import BookedBatch, BookedClosing
-from steelyard.clerk.books import SetAside
+from steelyard.clerk.books import BookedFact, SetAside
 from steelyard.ledger.balances import Account, Balance
 from steelyard.ledger.chain import Batch, Range
 from steelyard.ledger.transfers import Transfer
 from steelyard.rating.counting import Counter
 from steelyard.rating.lines import LineSum
 from steelyard.store import tables
-from steelyard.store.books import IDS_AT_ONCE_MAX, balances_of, counters_of, transfers_of
+from steelyard.store.books import (
+    IDS_AT_ONCE_MAX,
+    balances_of,
+    counters_of,
+    facts_of,
+    transfers_of,
+)
 from steelyard.store.closings import closing_of, sums_of
 from steelyard.store.engines import reading
 
@@ -97,6 +103,10 @@ class Archive:
         return [
             SetAside(row.call_id, row.reason, row.record) for row in self._connection.execute(query)
         ]
+
+    def facts(self, batch: int) -> Sequence[BookedFact]:
+        """The facts that a batch booked, in order."""
+        return facts_of(self._connection, batch)
 
     def calls(self, call_ids: Collection[bytes]) -> Mapping[bytes, tuple[bytes, int]]:
         """The digest and the batch of those of the calls that are booked."""

@@ -9,7 +9,14 @@ import msgspec
 import sqlalchemy as sa
 
 from steelyard.catalogue.documents import Edition
-from steelyard.clerk.books import Booking, BooksMovedError, CallDigest, Head, SetAside
+from steelyard.clerk.books import (
+    BookedFact,
+    Booking,
+    BooksMovedError,
+    CallDigest,
+    Head,
+    SetAside,
+)
 from steelyard.clerk.dedupe import DIGEST_BYTES
 from steelyard.ledger import balances as ledger
 from steelyard.ledger.balances import Account, Balance
@@ -19,6 +26,7 @@ from steelyard.rating.counting import Counter
 from steelyard.store import tables
 from steelyard.store.engines import reading, writing
 from steelyard.values import periods
+from steelyard.values.facts import Fact
 
 ID_BYTES = 16
 IDS_AT_ONCE_MAX = 1000
@@ -82,6 +90,11 @@ class Books:
         """What calls have left for the next: what is of no period, or of an open one."""
         with reading(self._engine) as connection:
             return counters_of(connection, first_open)
+
+    def facts(self) -> Sequence[BookedFact]:
+        """All facts that were booked, in that order."""
+        with reading(self._engine) as connection:
+            return facts_of(connection)
 
     def booked_in(self, call_id: bytes) -> tuple[int, tuple[Range, ...]] | None:
         """The batch of a call and what that batch read, the call's record among it; or None."""
@@ -180,6 +193,18 @@ def counters_of(connection: sa.Connection, first_open: str | None = None) -> dic
     return {Counter(*row[:-1]): row.value for row in connection.execute(query)}
 
 
+def facts_of(connection: sa.Connection, batch: int | None = None) -> list[BookedFact]:
+    """The facts that a batch booked, or all, in order."""
+    table = tables.facts
+    query = sa.select(table).order_by(table.c.batch, table.c.sequence)
+    if batch is not None:
+        query = query.where(table.c.batch == batch)
+    return [
+        BookedFact(row.batch, Fact(row.fact_id, row.at_us, row.kind, row.body, row.by))
+        for row in connection.execute(query)
+    ]
+
+
 def transfers_of(
     connection: sa.Connection, batch: int, first: int = 1, last: int | None = None
 ) -> tuple[Transfer, ...]:
@@ -259,6 +284,14 @@ def _insert_batch(connection: sa.Connection, booking: Booking) -> None:
         [
             {"batch": batch.number, "sequence": place} | msgspec.structs.asdict(each)
             for place, each in enumerate(booking.set_aside, start=1)
+        ],
+    )
+    _insert(
+        connection,
+        tables.facts,
+        [
+            {"batch": batch.number, "sequence": place} | msgspec.structs.asdict(each)
+            for place, each in enumerate(booking.facts, start=1)
         ],
     )
     _insert_counters(connection, batch)

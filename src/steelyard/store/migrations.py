@@ -50,7 +50,11 @@ def _kinds(connection: sa.Connection) -> None:
     _add(connection, "batches", "made_from", "TEXT NOT NULL DEFAULT ''")
 
 
-STEPS: Mapping[int, Callable[[sa.Connection], None]] = {1: _counters, 2: _kinds}
+def _facts(connection: sa.Connection) -> None:
+    _create(connection, "facts")
+
+
+STEPS: Mapping[int, Callable[[sa.Connection], None]] = {1: _counters, 2: _kinds, 3: _facts}
 """What leads from each version to the next."""
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 METADATA = sa.MetaData()
 
@@ -153,6 +153,20 @@ set_aside = sa.Table(
     _blob("record"),
 )
 """Records kept for inspection: of a call that was booked with other content, or without a price."""
+
+facts = sa.Table(
+    "facts",
+    METADATA,
+    _blob("fact_id", key=True),
+    _whole("batch"),
+    _whole("sequence"),
+    _whole("at_us"),
+    _word("kind"),
+    _word("body"),
+    _word("by"),
+    sa.Index("facts_by_batch", "batch", "sequence"),
+)
+"""What the journal says that is no call, and the batch that booked it."""
 
 transfers = sa.Table(
     "transfers",
