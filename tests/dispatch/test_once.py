@@ -87,6 +87,6 @@ def test_one_record_and_one_answer(made):
     assert streamed or not scene.got
     assert all(each.outcome != "completed" for each in record.tries)
     assert desk.in_flight == 0
-    assert not desk.cuts
+    assert not len(desk.watch)
     assert all(seen.in_flight == 0 for seen in desk.router.vitals.values())
     assert all(place.cancelled <= len(place.asked) for place in scene.places.values())

@@ -57,7 +57,7 @@ async def probed(*given):
         told = {
             "tasks": sorted(str(task.get_coro()) for task in asyncio.all_tasks()),
             "calls": [
-                desk.in_flight + len(desk.cuts) + sum(each.in_flight for each in seen.values())
+                desk.in_flight + len(desk.watch) + sum(each.in_flight for each in seen.values())
                 for desk in desks
                 for seen in (desk.router.vitals,)
             ],

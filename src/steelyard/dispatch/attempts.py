@@ -16,7 +16,7 @@ from steelyard.dispatch.hangup import GRACE_S
 from steelyard.dispatch.observing import Landed
 from steelyard.dispatch.records import Attempt, End
 from steelyard.dispatch.refusals import Code, Refusal
-from steelyard.metering.answers import Reading, read_body
+from steelyard.metering.answers import NOTHING, Reading, read_body
 from steelyard.metering.streams import StreamWeigher
 from steelyard.metering.weigh import weigh
 from steelyard.upstream import openai
@@ -66,6 +66,19 @@ class Course(msgspec.Struct):
 class Flight:
     """An attempt under way, and what of it has reached the caller."""
 
+    # What most attempts never come to have.
+    _weigher: StreamWeigher | None = None
+    _task: asyncio.Task[object] | None = None
+    """Whose attempt it is, as long as it may be cut off."""
+    _cut_as: Cut | None = None
+    _deadline: asyncio.TimerHandle | None = None
+    _watcher: asyncio.Task[None] | None = None
+    _told_ms: int | None = None
+    _first_token_us: int | None = None
+    _gone = _begun = _unread = False
+    _held = b""
+    _sent_bytes = 0
+
     def __init__(
         self,
         desk: Desk,
@@ -83,75 +96,66 @@ class Flight:
         self._course = course
         self._waited_before_us = course.waited_us
         self._waited_us = 0
-        self._weigher = StreamWeigher(include_usage=attempt.ask.include_usage)
-        self._cut_as: Cut | None = None
-        self._gone = False
-        self._begun = False
-        self._unread = False
-        self._sent_bytes = 0
-        self._held = b""
-        self._first_token_us: int | None = None
-        self._opened_us = desk.clock.monotonic_us()
-        self._task: asyncio.Task[object] | None = None
-        """Whose attempt it is, as long as it may be cut off."""
-        self._deadline: asyncio.TimerHandle | None = None
-        self._watcher: asyncio.Task[None] | None = None
-        self._told_ms: int | None = None
+        self.opened_us = desk.clock.monotonic_us()
 
     async def fly(self) -> End:
         """Make the attempt, and tell how it ended; everything but a bug of ours is an end."""
-        observer = self._desk.observer
-        if observer is None:
-            return await self._fly()
-        observer.began(self._attempt)
-        outcome, error = "failed", Code.INTERNAL_ERROR.value
+        desk, attempt, end = self._desk, self._attempt, None
+        loop = asyncio.get_running_loop()
+        self._task = task = asyncio.current_task(loop)
+        assert task is not None
+        asked_to_end = task.cancelling()
+        if desk.observer is not None:
+            desk.observer.began(attempt)
+        desk.watch.begin(self, loop, short=self._left_s(self.opened_us) < 2 * GRACE_S)
         try:
-            end = await self._fly()
-            outcome, error = end.outcome, end.error
+            end = await self._ask_upstream()
+        except UpstreamError as exc:
+            refusal = refusals.upstream_failed(exc.kind, exc.retry_after_s)
+            end = self._fail(refusal, paid=exc.kind in _PAID)
+        except CallerGoneError:
+            end = self._cut_off("cancelled")
+        except asyncio.CancelledError:
+            if self._cut_as is None or task.uncancel() > asked_to_end:
+                raise
+            end = self._end_as(self._cut_as)
         finally:
-            now_us = self._desk.clock.monotonic_us()
-            observer.landed(Landed(self._attempt, outcome, error, self._opened_us, now_us))
+            self._task = None
+            desk.watch.end(self)
+            if desk.observer is not None:
+                desk.observer.landed(self._landed(end))
+        assert end is not None
         return end
+
+    def _landed(self, end: End | None) -> Landed:
+        attempt, opened_us = self._attempt, self.opened_us
+        if end is not None:
+            closed_us = opened_us + end.taken_us
+            return Landed(attempt, end.outcome, end.error, opened_us, closed_us)
+        now_us = self._desk.clock.monotonic_us()
+        return Landed(attempt, "failed", Code.INTERNAL_ERROR.value, opened_us, now_us)
+
+    def _end_as(self, cut: Cut) -> End:
+        if cut != "late":
+            return self._cut_off(cut)
+        if self._unread:
+            return self._end("cancelled", self._read(), refusals.answer_unread())
+        return self._fail(refusals.upstream_failed(Kind.TIMEOUT), paid=True)
 
     def lose(self) -> None:
         """Another attempt answers the caller."""
         self._cut("lost")
 
-    async def _fly(self) -> End:
-        desk = self._desk
-        self._task = task = asyncio.current_task()
-        assert task is not None
-        asked_to_end = task.cancelling()
-        desk.cuts.add(self._interrupt)
-        desk.watch.begin(self)
-        if self._left_s() < 2 * GRACE_S:
-            self.watch()
-        try:
-            return await self._ask_upstream()
-        except UpstreamError as exc:
-            refusal = refusals.upstream_failed(exc.kind, exc.retry_after_s)
-            return self._fail(refusal, paid=exc.kind in _PAID)
-        except CallerGoneError:
-            return self._cut_off("cancelled")
-        except asyncio.CancelledError:
-            if self._cut_as is None or task.uncancel() > asked_to_end:
-                raise
-            if self._cut_as != "late":
-                return self._cut_off(self._cut_as)
-            if self._unread:
-                return self._end("cancelled", self._weigher.reading(), refusals.answer_unread())
-            return self._fail(refusals.upstream_failed(Kind.TIMEOUT), paid=True)
-        finally:
-            self._task = None
-            desk.watch.end(self)
-            desk.cuts.discard(self._interrupt)
+    def interrupt(self) -> None:
+        """The worker stops, and can't wait any longer."""
+        self._cut("interrupted")
 
     def watch(self) -> None:
         """See to it that the attempt ends in time, and when the caller hangs up."""
-        if self._deadline is None:
-            loop = asyncio.get_running_loop()
-            self._deadline = loop.call_later(max(0, self._left_s()), self._cut, "late")
-            self._watcher = loop.create_task(self._wait_gone())
+        loop = asyncio.get_running_loop()
+        left_s = self._left_s(self._desk.clock.monotonic_us())
+        self._deadline = loop.call_later(max(0, left_s), self._cut, "late")
+        self._watcher = loop.create_task(self._wait_gone())
 
     def unwatch(self) -> None:
         """The attempt is over."""
@@ -160,9 +164,8 @@ class Flight:
         if self._watcher is not None:
             self._watcher.cancel()
 
-    def _left_s(self) -> float:
-        began_us, now_us = self._attempt.arrival.started_us, self._desk.clock.monotonic_us()
-        return self._desk.limits.total_s - (now_us - began_us) / 1e6
+    def _left_s(self, now_us: int) -> float:
+        return self._desk.limits.total_s - (now_us - self._attempt.arrival.started_us) / 1e6
 
     async def _wait_gone(self) -> None:
         await self._caller.gone()
@@ -173,9 +176,10 @@ class Flight:
         model = deployment.upstream_model or deployment.model
         body = openai.encode(ask.fields, model, streamed=ask.streamed)
         transport = self._desk.transports[deployment.id]
-        arrival = self._attempt.arrival
-        headers = tracing.departing(arrival.trace, arrival.call_id, self._attempt.number)
-        clock = self._desk.clock
+        arrival, clock = self._attempt.arrival, self._desk.clock
+        headers = ()
+        if arrival.trace is not None:
+            headers = tracing.departing(arrival.trace, arrival.call_id, self._attempt.number)
         asked_us = clock.monotonic_us()
         reply = await transport.open(Request(openai.PATHS[ask.kind], body, headers))
         self._waited_us = clock.monotonic_us() - asked_us
@@ -184,15 +188,18 @@ class Flight:
                 return self._fail(await _refused(reply), paid=False)
             if ask.streamed:
                 return await self._relay(reply)
-            body = await read_whole(reply)
-            self._waited_us = clock.monotonic_us() - asked_us
-            return self._answer(body)
+            whole = reply.whole() if isinstance(reply, Answer) else None
+            if whole is None:
+                whole = await read_whole(reply)
+                self._waited_us = clock.monotonic_us() - asked_us
+            return self._answer(whole)
         finally:
             reply.close()
 
     def _answer(self, body: bytes) -> End:
         """End with a whole answer."""
-        self._note_compute(body)
+        if b'"timings"' in body:
+            self._told_ms = openai.compute_ms(body)
         reading = read_body(body)
         if reading.error is not None:
             return self._fail(refusals.upstream_refused(HTTP_OK, openai.fault(body)), paid=False)
@@ -213,19 +220,22 @@ class Flight:
         """Hand a stream on as it comes, but for its last event, which waits for the record."""
         if not reply.header("content-type").startswith("text/event-stream"):
             return self._fail(refusals.not_understood(), paid=False)
-        weigher = self._weigher
+        weigher = self._weigher = StreamWeigher(include_usage=self._attempt.ask.include_usage)
+        if self._gone:
+            weigher.hang_up(lost_last=False)
         more = True
         while more:
             data = await (reply.read() if self._begun else self._first_read(reply))
             more = bool(data)
-            self._note_compute(data)
+            if b'"timings"' in data:
+                self._told_ms = openai.compute_ms(data)
             if self.copy is not None:
                 self.copy.take(data)
             out = self._held + (weigher.feed(data) if more else weigher.finish())
             self._held = b""
             if not out or self._gone:
                 continue
-            if not self._begun and (end := self._no_stream(out)) is not None:
+            if not self._begun and (end := self._no_stream(out, weigher)) is not None:
                 return end
             if (last := self._last(out)) is not None:
                 out, self._held = out[:last], out[last:]
@@ -234,7 +244,7 @@ class Flight:
             if b"[DONE]" in self._held and weigher.reading().done:
                 await _see_end(reply)
                 break
-        return self._end_stream()
+        return self._end_stream(weigher.reading())
 
     def _last(self, out: bytes) -> int | None:
         """Where the events begin that wait for the record; None when all can go."""
@@ -248,11 +258,11 @@ class Flight:
         self._waited_us += self._desk.clock.monotonic_us() - asked_us
         return data
 
-    def _no_stream(self, out: bytes) -> End | None:
+    def _no_stream(self, out: bytes, weigher: StreamWeigher) -> End | None:
         """Why the caller does not get what came first; None when it does."""
         if not out.startswith(_EVENT_BEGINNINGS):
             return self._fail(refusals.not_understood(), paid=False)
-        error = None if self._weigher.chunks else self._weigher.reading().error
+        error = None if weigher.chunks else weigher.reading().error
         if error is not None:
             told = openai.fault(error)
             return self._fail(refusals.upstream_refused(HTTP_OK, told), paid=False)
@@ -260,8 +270,7 @@ class Flight:
             return self._cut_off("lost")
         return None
 
-    def _end_stream(self) -> End:
-        reading = self._weigher.reading()
+    def _end_stream(self, reading: Reading) -> End:
         if reading.error is not None:
             # The caller has the upstream's own words; there is nothing to add to them.
             return self._end("failed", reading, body=self._held, error=Code.UPSTREAM_ERROR)
@@ -290,13 +299,13 @@ class Flight:
             await self._caller.send(out)
         except CallerGoneError:
             self._gone = True
-            self._weigher.hang_up(lost_last=True)
+            self._stop_charging(lost_last=True)
             if self._desk.limits.on_hangup == "cancel":
                 raise
         except asyncio.CancelledError:
             # The caller has not taken this part, and nobody waits any longer until it does.
             self._unread = True
-            self._weigher.hang_up(lost_last=True)
+            self._stop_charging(lost_last=True)
             raise
         else:
             self._sent_bytes += len(out)
@@ -306,13 +315,9 @@ class Flight:
         if self._gone:
             return
         self._gone = True
-        self._weigher.hang_up(lost_last=False)
+        self._stop_charging(lost_last=False)
         if self._desk.limits.on_hangup == "cancel":
             self._cut("cancelled")
-
-    def _interrupt(self) -> None:
-        """The worker stops, and can't wait any longer."""
-        self._cut("interrupted")
 
     def _cut(self, how: Cut) -> None:
         if self._cut_as is None and self._task is not None:
@@ -322,12 +327,20 @@ class Flight:
     def _cut_off(self, how: Literal["cancelled", "interrupted", "lost"]) -> End:
         refusal = refusals.interrupted() if how == "interrupted" else None
         outcome: Outcome = "cancelled" if how == "lost" else how
-        return self._end(outcome, self._weigher.reading(), refusal, lost=how == "lost")
+        return self._end(outcome, self._read(), refusal, lost=how == "lost")
 
     def _fail(self, refusal: Refusal, *, paid: bool) -> End:
         """End without the whole answer; ``paid``: the upstream is likely to charge for it."""
         outcome: Outcome = "cancelled" if self._gone else "failed"
-        return self._end(outcome, self._weigher.reading(), refusal, paid=paid)
+        return self._end(outcome, self._read(), refusal, paid=paid)
+
+    def _read(self) -> Reading:
+        """What came of an answer that was no whole one."""
+        return NOTHING if self._weigher is None else self._weigher.reading()
+
+    def _stop_charging(self, *, lost_last: bool) -> None:
+        if self._weigher is not None:
+            self._weigher.hang_up(lost_last=lost_last)
 
     def _end(
         self,
@@ -347,7 +360,7 @@ class Flight:
         )
         made = weighed.produced or weighed.meters
         produced = weighed.produced if charged else made if paid else {}
-        wall_us = self._desk.clock.monotonic_us() - self._opened_us
+        wall_us = self._desk.clock.monotonic_us() - self.opened_us
         return End(
             outcome=outcome,
             meters=weighed.meters if charged else {},
@@ -365,10 +378,6 @@ class Flight:
             compute_source="measured" if self._told_ms is None else "upstream",
             upstream_id=reading.upstream_id,
         )
-
-    def _note_compute(self, data: bytes) -> None:
-        if b'"timings"' in data:
-            self._told_ms = openai.compute_ms(data)
 
 
 _PAID = frozenset({Kind.TIMEOUT, Kind.BROKEN, Kind.TOO_LARGE})

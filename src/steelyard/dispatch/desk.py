@@ -53,8 +53,8 @@ class Journal(Protocol):
 class Desk:
     """What a worker serves with. ``transports`` is by deployment.
 
-    ``cuts`` ends each attempt under way; ``shadows`` are the copies of calls; ``failed`` is set
-    when the journal takes nothing more.
+    ``watch`` has the attempts under way; ``shadows`` are the copies of calls; ``cut`` is set when
+    what is under way is cut off, ``failed`` when the journal takes nothing more.
     """
 
     def __init__(
@@ -79,12 +79,10 @@ class Desk:
         self.allowances: Allowances = LocalAllowances()
         self.router = Router(limits.retry_percent)
         self.places = Places(limits.queue_calls_max, limits.queue_s)
-        self._size = {WORKER: limits.concurrency_max}
         self.draining = False
         self.failed = asyncio.Event()
+        self.cut = asyncio.Event()
         self._idle = asyncio.Event()
-        self._idle.set()
-        self.cuts: set[Callable[[], None]] = set()
         self.watch = Watch()
         self.shadows: set[asyncio.Task[None]] = set()
 
@@ -102,25 +100,25 @@ class Desk:
         weight = self.snapshot.weights.get(key.customer, 1)
         return Ticket(key.customer, weight, key.priority)
 
+    def takes(self) -> bool:
+        """Take in a call, if there is a place for it now."""
+        return not self.draining and self.places.takes(WORKER, self.limits.concurrency_max)
+
     async def admit(self, key: Key, caller: Caller) -> bool:
         """Take in a call, now or when there is a place. Raises: CallerGoneError."""
         if self.draining:
             return False
-        ticket = self.ticket(key)
-        if await self.places.enter(WORKER, self._size, ticket, caller.gone) is None:
-            return False
-        self._idle.clear()
-        return True
+        size = {WORKER: self.limits.concurrency_max}
+        return await self.places.enter(WORKER, size, self.ticket(key), caller.gone) is not None
 
     def enter(self) -> None:
         """One call more, whatever there is room for."""
         self.places.take(WORKER)
-        self._idle.clear()
 
     def leave(self) -> None:
         """One call less."""
         self.places.leave(WORKER, WORKER)
-        if self.in_flight == 0:
+        if self.draining and self.in_flight == 0:
             self._idle.set()
 
     async def drain(self, seconds: float) -> bool:
@@ -129,12 +127,14 @@ class Desk:
         self.places.close()
         if await self._empty(seconds):
             return True
-        for cut in tuple(self.cuts):
-            cut()
+        self.cut.set()
+        self.watch.interrupt()
         await self._empty(_CUT_S)
         return False
 
     async def _empty(self, seconds: float) -> bool:
+        if self.in_flight == 0:
+            return True
         try:
             async with asyncio.timeout(seconds):
                 await self._idle.wait()

@@ -10,7 +10,7 @@ GRACE_S = 0.05
 
 
 class Watched(Protocol):
-    """A call that may come to be watched."""
+    """A call under way, that may come to be watched."""
 
     def watch(self) -> None:
         """Begin to be watched."""
@@ -20,35 +20,58 @@ class Watched(Protocol):
         """Be watched no more."""
         ...
 
+    def interrupt(self) -> None:
+        """End, for the worker does."""
+        ...
+
 
 class Watch:
-    """One timer for all calls that are young; those that outlive GRACE_S have their own."""
+    """All calls under way, and one timer for those that are young.
+
+    Who has seen the timer twice is as old as GRACE_S at least, and has a timer of its own.
+    """
 
     def __init__(self) -> None:
-        self._young: dict[Watched, float] = {}
+        self._young: set[Watched] = set()
+        self._older: set[Watched] = set()
+        self._watched: set[Watched] = set()
         self._ticking = False
 
-    def begin(self, call: Watched) -> None:
-        """A call begins."""
-        loop = asyncio.get_running_loop()
-        self._young[call] = loop.time()
+    def __len__(self) -> int:
+        """How many calls are under way."""
+        return len(self._young) + len(self._older) + len(self._watched)
+
+    def begin(self, call: Watched, loop: asyncio.AbstractEventLoop, *, short: bool) -> None:
+        """A call begins; ``short``: it has no time to lose, and is watched at once."""
+        if short:
+            self._watched.add(call)
+            call.watch()
+            return
+        self._young.add(call)
         if not self._ticking:
             self._ticking = True
             loop.call_later(GRACE_S, self._look, loop)
 
     def end(self, call: Watched) -> None:
         """A call has ended."""
-        if self._young.pop(call, None) is None:
+        if call in self._young:
+            self._young.remove(call)
+        elif call in self._older:
+            self._older.remove(call)
+        else:
+            self._watched.remove(call)
             call.unwatch()
 
+    def interrupt(self) -> None:
+        """End all of them."""
+        for call in (*self._young, *self._older, *self._watched):
+            call.interrupt()
+
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Have those watched that are not young any more; they are in the order of their age."""
-        born_s = loop.time() - GRACE_S
-        for call, since_s in tuple(self._young.items()):
-            if since_s > born_s:
-                break
-            del self._young[call]
+        for call in self._older:
             call.watch()
-        self._ticking = bool(self._young)
+        self._watched |= self._older
+        self._older, self._young = self._young, set()
+        self._ticking = bool(self._older)
         if self._ticking:
             loop.call_later(GRACE_S, self._look, loop)

@@ -68,13 +68,20 @@ class Places:
         in one line; ``gone`` is watched meanwhile. None when it took too long, or too many wait
         already. Raises: CallerGoneError.
         """
-        for name in wanted:
-            if self._is_free(name, wanted):
-                self.take(name)
+        for name, size in wanted.items():
+            if self.takes(name, size):
                 return name
         if self._closed or len(self) >= self._waiting_max:
             return None
         return await self._wait(line, wanted, ticket, gone)
+
+    def takes(self, name: str, size: int | None) -> bool:
+        """Take a place that so many calls can have at once, should it be free."""
+        taken = self._taken.get(name, 0)
+        if size is not None and taken >= size:
+            return False
+        self._taken[name] = taken + 1
+        return True
 
     def take(self, name: str) -> None:
         """Take a place, whatever its size."""

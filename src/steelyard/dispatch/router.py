@@ -22,6 +22,9 @@ HEADER = "x-steelyard-deployments"
 """The header in which a caller names the deployments that it wants: ``a,b,!c``."""
 
 NAMES_MAX = 32
+KNOWN_MAX = 4096
+"""Pairs of a key and a model whose plans are remembered."""
+
 RETRY_PERCENT = 20
 
 
@@ -37,13 +40,20 @@ ANY = Wanted()
 _ROUTE = Route(model="")
 
 
-class Plan(NamedTuple):
-    """A call, its route, and what it may use of it."""
+class Plan(msgspec.Struct, frozen=True):
+    """What a call may use: its model's route, what it wants of it, and what is open to it."""
 
-    call: Call
     route: Route
     wanted: Wanted
     open_to: Sequence[Choice]
+
+
+class _Known(NamedTuple):
+    """A plan, the same for every call between two instants. Unit: µs since 1970."""
+
+    from_us: int
+    until_us: int
+    plan: Plan
 
 
 class Router:
@@ -53,6 +63,9 @@ class Router:
         self.vitals: dict[str, Vitals] = {}
         self.memory = Memory()
         self.budget = Budget(retry_percent)
+        self._snapshot: Snapshot | None = None
+        self._plans: dict[tuple[str, str], _Known] = {}
+        """Plans by key and model, of calls that want nothing special."""
 
     def of(self, deployment: str) -> Vitals:
         """What is known of a deployment."""
@@ -61,13 +74,40 @@ class Router:
             found = self.vitals[deployment] = Vitals()
         return found
 
-    def ways(self, known: Snapshot, plan: Plan, now_us: int) -> Iterator[Choice] | Refusal:
+    def plan(self, known: Snapshot, call: Call) -> Plan | Refusal:
+        """What a call may use. Refuses: routing_not_allowed, invalid_parameter, model_not_found."""
+        ask, at_us = call.ask, call.arrival.at_us
+        if call.arrival.deployments or ask.choices > 1:
+            return plan(known, call)
+        if known is not self._snapshot:
+            self._snapshot = known
+            self._plans.clear()
+        name = (call.key.sha256, ask.model)
+        before = self._plans.get(name)
+        if before is not None and before.from_us <= at_us < before.until_us:
+            return before.plan
+        found = plan(known, call)
+        if isinstance(found, Plan):
+            if len(self._plans) >= KNOWN_MAX:
+                self._plans.clear()
+            between_us = snapshot.between_us(known, call.key.contract, ask.model, at_us)
+            self._plans[name] = _Known(*between_us, found)
+        return found
+
+    def ways(
+        self, known: Snapshot, call: Call, plan: Plan, now_us: int
+    ) -> Iterator[Choice] | Refusal:
         """The deployments to ask, in their order; those of other models when they are needed.
 
         Refuses: upstream_unavailable.
         """
-        first = self._admitting(self._ordered(plan, plan.route, plan.open_to, now_us), now_us)
-        others = self._fallback(known, plan, now_us)
+        found = plan.open_to
+        if len(found) > 1:
+            found = self._ordered(call, plan.wanted, plan.route, found, now_us)
+        first = [each for each in found if self._admits(each, now_us)]
+        if first and not plan.route.fallback:
+            return iter(first)
+        others = self._fallback(known, call, plan, now_us)
         if first:
             return itertools.chain(first, others)
         second = next(others, None)
@@ -75,20 +115,20 @@ class Router:
             return refusals.unavailable(self._opens_s(plan.open_to, now_us))
         return itertools.chain((second,), others)
 
-    def _fallback(self, known: Snapshot, plan: Plan, now_us: int) -> Iterator[Choice]:
+    def _fallback(self, known: Snapshot, call: Call, plan: Plan, now_us: int) -> Iterator[Choice]:
         for model in plan.route.fallback:
             route = route_of(known, model)
-            found = open_to(known, plan.call, route, plan.wanted, model)
-            yield from self._admitting(self._ordered(plan, route, found, now_us), now_us)
+            found: Sequence[Choice] = open_to(known, call, route, plan.wanted, model)
+            if len(found) > 1:
+                found = self._ordered(call, plan.wanted, route, found, now_us)
+            yield from (each for each in found if self._admits(each, now_us))
 
     def _ordered(
-        self, plan: Plan, route: Route, found: Sequence[Choice], now_us: int
+        self, call: Call, wanted: Wanted, route: Route, found: Sequence[Choice], now_us: int
     ) -> Sequence[Choice]:
-        if plan.wanted.only:
-            return sorted(found, key=lambda each: plan.wanted.only.index(each.deployment.id))
-        if len(found) < 2:  # noqa: PLR2004 - there is nothing to choose from
-            return found
-        call = plan.call
+        """Several deployments, the best first."""
+        if wanted.only:
+            return sorted(found, key=lambda each: wanted.only.index(each.deployment.id))
         affine = route.strategy == "affinity"
         chunks = _chunks(call) if affine else ()
         expected = records.expected(call.ask)
@@ -106,10 +146,8 @@ class Router:
             self.memory.prefixes.remember(chunks, ordered[0].deployment.id)
         return ordered
 
-    def _admitting(self, choices: Sequence[Choice], now_us: int) -> list[Choice]:
-        return [
-            each for each in choices if breaker.admits(self.of(each.deployment.id).breaker, now_us)
-        ]
+    def _admits(self, choice: Choice, now_us: int) -> bool:
+        return breaker.admits(self.of(choice.deployment.id).breaker, now_us)
 
     def _opens_s(self, choices: Sequence[Choice], now_us: int) -> int:
         waits_us = [
@@ -125,8 +163,6 @@ def plan(known: Snapshot, call: Call) -> Plan | Refusal:
         return wanted
     model = call.ask.model
     route = route_of(known, model)
-    if wanted is ANY and call.ask.choices == 1 and (ways := _remembered(known, call, route)):
-        return Plan(call, route, wanted, ways)
     found = open_to(known, call, route, wanted)
     if not found and snapshot.choose(known, call.key, model, call.arrival.at_us) is None:
         return refusals.model_not_found(model)
@@ -135,26 +171,7 @@ def plan(known: Snapshot, call: Call) -> Plan | Refusal:
         return refusals.invalid("n", "1 for this model")
     if not found and wanted is not ANY:
         return refusals.invalid(HEADER, "names of deployments that this key may use")
-    return Plan(call, route, wanted, found)
-
-
-def _remembered(known: Snapshot, call: Call, route: Route) -> Sequence[Choice]:
-    """What a call may use that wants nothing special, as long as the same offers hold."""
-    key, model, at_us = call.key, call.ask.model, call.arrival.at_us
-    of = (key, route, known.places.get((key.contract, model)))
-    name = (key.sha256, model)
-    before = known.known.get(name)
-    if before is not None and before.from_us <= at_us < before.until_us:
-        was_key, was_route, was_places = before.of
-        if was_key is of[0] and was_route is of[1] and was_places is of[2]:
-            return before.open_to
-    found = tuple(open_to(known, call, route, ANY))
-    if found:
-        if len(known.known) >= snapshot.KNOWN_MAX:
-            known.known.clear()
-        between_us = snapshot.between_us(known, key.contract, model, at_us)
-        known.known[name] = snapshot.Known(*between_us, of, found)
-    return found
+    return Plan(route, wanted, found)
 
 
 def want(call: Call) -> Wanted | Refusal:

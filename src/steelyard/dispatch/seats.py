@@ -16,24 +16,21 @@ class Seats:
         self._places = places
         self._taken: list[Choice] = []
 
-    async def first(
-        self, ways: Iterator[Choice], ticket: Ticket, gone: Gone
+    async def next(
+        self, full: Choice, ways: Iterator[Choice], ticket: Ticket, gone: Gone
     ) -> tuple[Choice, Iterator[Choice]] | None:
-        """Take a place at the first deployment that has one, and say who is left to ask after it.
+        """Take a place at the next deployment that has one, and say who is left to ask after it.
 
-        Where all of the first one's model are full the call waits for any of them, rather than be
+        Where all of the full one's model are full the call waits for any of them, rather than be
         answered by another model. None when it took too long. Raises: CallerGoneError.
         """
-        first = next(ways)
-        if self.take(first):
-            return first, ways
-        alike = [first]
+        alike = [full]
         for choice in ways:
-            if choice.deployment.model != first.deployment.model:
+            if choice.deployment.model != full.deployment.model:
                 ways = chain((choice,), ways)
                 break
             alike.append(choice)
-        model = first.deployment.model
+        model = full.deployment.model
         wanted = {each.deployment.id: each.deployment.capacity for each in alike}
         name = await self._places.enter(model, wanted, ticket, gone)
         if name is None:
@@ -49,9 +46,8 @@ class Seats:
 
     def take(self, choice: Choice) -> bool:
         """Take a place at a deployment, if it has one."""
-        if not self.has_room(choice):
+        if not self._places.takes(choice.deployment.id, choice.deployment.capacity):
             return False
-        self._places.take(choice.deployment.id)
         self._taken.append(choice)
         return True
 

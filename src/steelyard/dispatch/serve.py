@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from steelyard.catalogue.offers import Offer
-from steelyard.dispatch import cache, costs, limiting, records, refusals, router, shadows
+from steelyard.dispatch import cache, costs, limiting, records, refusals, shadows
 from steelyard.dispatch.allowances import UNLIMITED, Held, Turned
 from steelyard.dispatch.attempts import HTTP_OK, told
 from steelyard.dispatch.cache import Kept, Slot
@@ -15,7 +13,7 @@ from steelyard.dispatch.observing import Ended, Refused
 from steelyard.dispatch.records import Call, End
 from steelyard.dispatch.refusals import Refusal
 from steelyard.dispatch.router import Plan
-from steelyard.dispatch.snapshot import Choice, Snapshot
+from steelyard.dispatch.snapshot import Snapshot
 from steelyard.dispatch.trying import Made, Trying
 from steelyard.governance import keys
 from steelyard.governance.keys import Key
@@ -29,20 +27,25 @@ async def serve(desk: Desk, caller: Caller) -> Answer | Refusal | None:
     Refuses, in this order: the key, a place, the body, the model, its limits, room in the journal,
     the upstream. Raises: CallerGoneError.
     """
-    key = authenticate(desk.snapshot, caller.arrival)
+    arrival = caller.arrival
+    key = authenticate(desk.snapshot, arrival)
     if isinstance(key, Refusal):
         return _refused(desk, caller, key, None)
-    if not await desk.admit(key, caller):
+    if not desk.takes() and not await desk.admit(key, caller):
         return _refused(desk, caller, refusals.overloaded(), key)
     try:
-        plan = await _admit(desk, caller, key)
+        ask = await caller.ask()
+        if isinstance(ask, Refusal):
+            return _refused(desk, caller, ask, key)
+        call = Call(arrival=arrival, key=key, ask=ask, edition=desk.snapshot.edition)
+        plan = _plan(desk, call)
         if isinstance(plan, Refusal):
             return _refused(desk, caller, plan, key)
-        held = await _hold(desk, caller, plan.call)
+        held = await _hold(desk, caller, call) if desk.snapshot.limits else UNLIMITED
         if isinstance(held, Refusal):
             return _refused(desk, caller, held, key)
         try:
-            return await _answer(desk, caller, plan, held)
+            return await _answer(desk, caller, call, plan, held)
         finally:
             if held.counters:
                 desk.allowances.release(held, desk.now())
@@ -50,44 +53,44 @@ async def serve(desk: Desk, caller: Caller) -> Answer | Refusal | None:
         desk.leave()
 
 
+def _plan(desk: Desk, call: Call) -> Plan | Refusal:
+    """What a call may use, its caller's wishes understood."""
+    if call.arrival.cache not in cache.WISHES:
+        return refusals.invalid(cache.HEADER, '"no-cache" or "no-store"')
+    return desk.router.plan(desk.snapshot, call)
+
+
 async def _hold(desk: Desk, caller: Caller, call: Call) -> Held | Refusal:
     """What a call takes of its limits until it is weighed."""
-    if not desk.snapshot.limits:
-        return UNLIMITED
     ask, need = call.ask, limiting.need(call.ask)
     held = await desk.allowances.hold(desk.snapshot, call.key, ask.model, need, desk.now())
     caller.tell(held.standing)
     return limiting.refusal(held, ask.model) if isinstance(held, Turned) else held
 
 
-async def _answer(desk: Desk, caller: Caller, plan: Plan, held: Held) -> Answer | Refusal | None:
+async def _answer(
+    desk: Desk, caller: Caller, call: Call, plan: Plan, held: Held
+) -> Answer | Refusal | None:
     """Answer a call that was admitted, from the cache or anew. Raises: CallerGoneError."""
-    call = plan.call
-    slot = desk.cache.slot(call.key, call.ask, caller.arrival.cache)
-    found = None if slot is None else _find(desk, plan, slot)
+    slot = desk.cache.slot(call.key, call.ask, call.arrival.cache) if desk.cache.shelves else None
+    found = None if slot is None else _find(desk, call, plan, slot)
     if found is not None:
         return await _give_again(desk, caller, call, held, *found)
-    ways = desk.router.ways(desk.snapshot, plan, desk.clock.monotonic_us())
+    ways = desk.router.ways(desk.snapshot, call, plan, desk.clock.monotonic_us())
     if isinstance(ways, Refusal):
         return _refused(desk, caller, ways, call.key)
-    return await _make(desk, caller, plan, ways, held, slot)
+    if plan.route.shadow is not None:
+        shadows.cast(desk, call, plan.route.shadow)
+    copies = slot is not None and call.ask.streamed
+    made = await Trying(desk, caller, call, plan.route, ways, copies=copies).make()
+    if isinstance(made, Refusal):
+        return _refused(desk, caller, made, call.key)
+    return await _conclude(desk, caller, made, held, slot)
 
 
-async def _admit(desk: Desk, caller: Caller, key: Key) -> Plan | Refusal:
-    """Whether a call is answered. Raises: CallerGoneError."""
-    arrival, snapshot = caller.arrival, desk.snapshot
-    ask = await caller.ask()
-    if isinstance(ask, Refusal):
-        return ask
-    if arrival.cache not in cache.WISHES:
-        return refusals.invalid(cache.HEADER, '"no-cache" or "no-store"')
-    call = Call(arrival=arrival, key=key, ask=ask, edition=snapshot.edition)
-    return router.plan(snapshot, call)
-
-
-def _find(desk: Desk, plan: Plan, slot: Slot) -> tuple[Kept, Offer] | None:
+def _find(desk: Desk, call: Call, plan: Plan, slot: Slot) -> tuple[Kept, Offer] | None:
     """The answer kept for a call, if it came from a deployment that the call may use now."""
-    kept = None if plan.call.arrival.cache else slot.find(desk.clock.monotonic_us())
+    kept = None if call.arrival.cache else slot.find(desk.clock.monotonic_us())
     if kept is None:
         return None
     offers = (c.offer for c in plan.open_to if c.deployment.id == kept.original.deployment)
@@ -124,45 +127,38 @@ async def _give_again(
     return None
 
 
-async def _make(
-    desk: Desk,
-    caller: Caller,
-    plan: Plan,
-    ways: Iterator[Choice],
-    held: Held,
-    slot: Slot | None,
+async def _conclude(
+    desk: Desk, caller: Caller, made: Made, held: Held, slot: Slot | None
 ) -> Answer | Refusal | None:
-    """Make a call and record it. Raises: CallerGoneError."""
-    arrival, ask = plan.call.arrival, plan.call.ask
-    shadows.cast(desk, plan)
-    copies = slot is not None and ask.streamed
-    made = await Trying(desk, caller, plan, ways, copies=copies).make()
-    if isinstance(made, Refusal):
-        return _refused(desk, caller, made, plan.call.key)
-    end, copy = made.end, made.copy
-    refusal = end.refusal
-    record = records.record(
-        made.attempt, end, _status(caller, end), _taken_us(desk, arrival), made.tries
-    )
+    """Record a call that was made, and give what its caller still gets. Raises: CallerGoneError."""
+    attempt, end, copy = made.attempt, made.end, made.copy
+    arrival, ask, completed = attempt.arrival, attempt.ask, end.outcome == "completed"
+    refusal, taken_us = end.refusal, _taken_us(desk, arrival)
+    record = records.record(attempt, end, _status(caller, end), taken_us, made.tries)
     if held.counters:
         desk.allowances.settle(held, limiting.used(record), desk.now())
-    if not await _recorded(desk, record):
+    try:
+        desk.journal.record(record)
+        await desk.journal.settled()
+    except JournalError:
+        desk.failed.set()
         refusal = refusals.journal_failed()
-    elif slot is not None:
-        body = end.body if copy is None else copy.whole()
-        slot.keep(body, record, desk.clock.monotonic_us())
+    else:
+        if slot is not None:
+            body = end.body if copy is None else copy.whole()
+            slot.keep(body, record, desk.clock.monotonic_us())
     if desk.observer is not None:
         desk.observer.ended(Ended(arrival, ask.kind, record))
-    if end.begun or (ask.streamed and refusal is None and end.outcome == "completed"):
+    if end.begun or (ask.streamed and refusal is None and completed):
         await _finish(caller, made, record, refusal)
         return None
-    if refusal is None and end.outcome == "completed":
+    if refusal is None and completed:
         caller.note(costs.headers(record, made.choice.offer))
     if end.outcome == "cancelled":
         raise CallerGoneError
-    if end.outcome != "completed":
+    if not completed:
         own_us = _taken_us(desk, arrival) - made.waited_us
-        caller.note(told(made.attempt, record.attempts, own_us))
+        caller.note(told(attempt, record.attempts, own_us))
     return refusal or Answer(end.body)
 
 
@@ -201,14 +197,3 @@ def _status(caller: Caller, end: End) -> int | None:
 
 def _taken_us(desk: Desk, arrival: Arrival) -> int:
     return desk.clock.monotonic_us() - arrival.started_us
-
-
-async def _recorded(desk: Desk, record: UsageRecord) -> bool:
-    """Whether a record is where it was promised to be."""
-    try:
-        desk.journal.record(record)
-        await desk.journal.settled()
-    except JournalError:
-        desk.failed.set()
-        return False
-    return True

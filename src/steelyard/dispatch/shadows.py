@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+from steelyard.catalogue.routes import Part
 from steelyard.dispatch import breaker, records, routing, snapshot
 from steelyard.dispatch.attempts import Course, Flight
 from steelyard.dispatch.calls import Arrival, Ask, CallerGoneError, Headers
 from steelyard.dispatch.desk import Desk
-from steelyard.dispatch.records import Attempt
+from steelyard.dispatch.records import Attempt, Call
 from steelyard.dispatch.refusals import Refusal
-from steelyard.dispatch.router import Plan
 from steelyard.dispatch.trying import announce, note
 from steelyard.dispatch.windows import Standing
 from steelyard.metering.journal import JournalError
@@ -54,10 +54,9 @@ class Nobody:
         await asyncio.Event().wait()
 
 
-def cast(desk: Desk, plan: Plan) -> None:
-    """Start the copy of a call, when its route wants one; the call does not wait for it."""
-    shadow, call = plan.route.shadow, plan.call
-    if shadow is None or not routing.has_share(shadow, call.arrival.call_id):
+def cast(desk: Desk, call: Call, shadow: Part) -> None:
+    """Start the copy of a call, should it be of the share; the call does not wait for it."""
+    if not routing.has_share(shadow, call.arrival.call_id):
         return
     arrival = call.arrival
     deployment = snapshot.find(desk.snapshot, call.key, shadow.deployment, arrival.at_us)
@@ -90,10 +89,11 @@ def cast(desk: Desk, plan: Plan) -> None:
 async def _follow(desk: Desk, attempt: Attempt) -> None:
     desk.enter()
     seen = desk.router.of(attempt.deployment.id)
-    seen.enter(desk.clock.monotonic_us())
+    flight = Flight(desk, Nobody(attempt.arrival), attempt, Course(attempts=1))
+    seen.enter(flight.opened_us)
     try:
-        end = await Flight(desk, Nobody(attempt.arrival), attempt, Course(attempts=1)).fly()
-        note(desk, attempt, end)
+        end = await flight.fly()
+        note(seen, attempt, end, flight.opened_us + end.taken_us)
         taken_us = desk.clock.monotonic_us() - attempt.arrival.started_us
         desk.journal.record(records.shadow(attempt, end, taken_us))
     except JournalError:

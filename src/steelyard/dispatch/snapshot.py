@@ -47,22 +47,6 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     zones: dict[str, str] = {}
     weights: dict[str, int] = {}
     routes: dict[str, Route] = {}
-    known: dict[tuple[str, str], Known] = {}
-    """What was found before, by key and model: the same until an offer begins."""
-
-
-class Known(NamedTuple):
-    """What a key may use of a model between two instants. Unit: µs since 1970."""
-
-    from_us: int
-    until_us: int
-    of: tuple[object, ...]
-    """What it was found by: of something else it says nothing."""
-    open_to: tuple[Choice, ...]
-
-
-KNOWN_MAX = 4096
-"""Pairs of a key and a model whose deployments are remembered."""
 
 
 def between_us(snapshot: Snapshot, contract: str, model: str, at_us: int) -> tuple[int, int]:

@@ -11,16 +11,17 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from steelyard.catalogue.routes import Route
 from steelyard.dispatch import breaker, records, refusals, retrying
 from steelyard.dispatch.attempts import Course, Flight, Race
 from steelyard.dispatch.cache import Copy
 from steelyard.dispatch.calls import Caller
 from steelyard.dispatch.desk import Desk
-from steelyard.dispatch.records import Attempt, End
+from steelyard.dispatch.records import Attempt, Call, End
 from steelyard.dispatch.refusals import Refusal
-from steelyard.dispatch.router import Plan
 from steelyard.dispatch.seats import Seats
 from steelyard.dispatch.snapshot import Choice
+from steelyard.dispatch.vitals import Vitals
 from steelyard.metering.journal import JournalError, JournalFullError
 from steelyard.values.usage import Try
 
@@ -59,15 +60,16 @@ class Trying:
         self,
         desk: Desk,
         caller: Caller,
-        plan: Plan,
+        call: Call,
+        route: Route,
         ways: Iterator[Choice],
         *,
         copies: bool,
     ) -> None:
         self._desk = desk
         self._caller = caller
-        self._call = plan.call
-        self._route = plan.route
+        self._call = call
+        self._route = route
         self._ways = ways
         self._copies = copies
         self._asked: list[Choice] = []
@@ -82,45 +84,48 @@ class Trying:
         Refuses: overloaded, journal_full, journal_failed, before anybody was asked.
         Raises: CallerGoneError, while it waits for a place.
         """
+        hedge_ms = self._route.hedge_ms
         try:
-            return await self._make()
+            choice = next(self._ways)
+            if not self._seats.take(choice) and (choice := await self._wait(choice)) is None:
+                return refusals.overloaded()
+            self._asked.append(choice)
+            self._desk.router.budget.earn()
+            refusal = self._announce(attempt := self._attempt(choice))
+            if refusal is not None:
+                return refusal
+            while True:
+                if hedge_ms is None:
+                    landed = await self._fly(choice, attempt, None)
+                else:
+                    landed = await self._race(choice, attempt, hedge_ms)
+                found = None if landed.end.outcome == "completed" else await self._following(landed)
+                if found is None:
+                    return self._made(landed)
+                choice, attempt = found
         finally:
             self._seats.leave_all()
 
-    async def _make(self) -> Made | Refusal:
+    async def _wait(self, full: Choice) -> Choice | None:
+        """The deployment that has a place next; None when it took too long."""
         clock = self._desk.clock
         began_us, ticket = clock.monotonic_us(), self._desk.ticket(self._call.key)
-        found = await self._seats.first(self._ways, ticket, self._caller.gone)
+        found = await self._seats.next(full, self._ways, ticket, self._caller.gone)
         self._course.waited_us = clock.monotonic_us() - began_us
         if found is None:
-            return refusals.overloaded()
-        first, self._ways = found
-        self._asked.append(first)
-        self._desk.router.budget.earn()
-        refusal = self._announce(attempt := self._attempt(first))
-        if refusal is not None:
-            return refusal
-        choice: Choice | None = first
-        while True:
-            landed = await self._land(choice, attempt)
-            found = await self._following(landed)
-            if found is None:
-                tries = tuple(sorted(self._tries, key=lambda each: each.attempt))
-                return Made(
-                    landed.choice,
-                    landed.attempt,
-                    landed.end,
-                    tries,
-                    self._course.waited_us,
-                    landed.flight.copy,
-                )
-            choice, attempt = found
+            return None
+        choice, self._ways = found
+        return choice
 
-    async def _land(self, choice: Choice, attempt: Attempt) -> _Landed:
-        hedge_ms = self._route.hedge_ms
-        if hedge_ms is None:
-            return await self._fly(choice, attempt, None)
-        return await self._race(choice, attempt, hedge_ms)
+    def _made(self, last: _Landed) -> Made:
+        return Made(
+            last.choice,
+            last.attempt,
+            last.end,
+            tuple(sorted(self._tries, key=lambda each: each.attempt)) if self._tries else (),
+            self._course.waited_us,
+            last.flight.copy,
+        )
 
     async def _fly(self, choice: Choice, attempt: Attempt, race: Race | None) -> _Landed:
         desk, seen = self._desk, self._desk.router.of(choice.deployment.id)
@@ -129,7 +134,7 @@ class Trying:
         )
         if race is not None:
             race.flights.append(flight)
-        seen.enter(desk.clock.monotonic_us())
+        seen.enter(flight.opened_us)
         try:
             end = await flight.fly()
         finally:
@@ -137,7 +142,7 @@ class Trying:
             if race is not None:
                 race.flights.remove(flight)
             self._seats.leave(choice)
-        note(desk, attempt, end)
+        note(seen, attempt, end, flight.opened_us + end.taken_us)
         if race is None:
             self._course.waited_us += end.waited_us
         return _Landed(choice, attempt, flight, end)
@@ -242,15 +247,13 @@ class Trying:
 
     async def _pause(self, pause_us: int) -> bool:
         """Wait; False when the caller hangs up meanwhile, or the worker stops."""
-        stop = asyncio.Event()
-        self._desk.cuts.add(stop.set)
-        waiting = [asyncio.ensure_future(each) for each in (stop.wait(), self._caller.gone())]
+        cut, gone = self._desk.cut.wait(), self._caller.gone()
+        waiting = [asyncio.ensure_future(each) for each in (cut, gone)]
         try:
             done, _ = await asyncio.wait(
                 waiting, timeout=pause_us / 1_000_000, return_when=asyncio.FIRST_COMPLETED
             )
         finally:
-            self._desk.cuts.discard(stop.set)
             for each in waiting:
                 each.cancel()
         self._course.waited_us += pause_us
@@ -288,9 +291,8 @@ def announce(desk: Desk, attempt: Attempt, tries: tuple[Try, ...] = ()) -> Refus
     return None
 
 
-def note(desk: Desk, attempt: Attempt, end: End) -> None:
+def note(seen: Vitals, attempt: Attempt, end: End, now_us: int) -> None:
     """Remember of a deployment how an attempt there went."""
-    now_us, seen = desk.clock.monotonic_us(), desk.router.of(attempt.deployment.id)
     if end.outcome == "completed":
         seen.breaker = breaker.answered(seen.breaker, now_us)
         output = end.meters.get("output_tokens", 0) + end.meters.get("reasoning_tokens", 0)

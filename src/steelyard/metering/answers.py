@@ -45,6 +45,19 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     delivered: Texts | None
 
 
+NOTHING = Reading(
+    usage=None,
+    done=False,
+    finished=False,
+    error=None,
+    chunks=0,
+    upstream_id=None,
+    produced=Texts(""),
+    delivered=None,
+)
+"""What an answer says that never came."""
+
+
 class _Status(msgspec.Struct):
     status_code: object = 0
 

@@ -274,6 +274,13 @@ class Answer:
             self._connection.resume()
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    def whole(self) -> bytes | None:
+        """All of the body, where all of it has come and nobody has read of it."""
+        if not self._whole:
+            return None
+        parts, self.parts = self.parts, []
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
     def close(self) -> None:
         """Let go of the answer: when it is not whole, its connection is closed at once."""
         self._end(Kind.BROKEN, "the answer was let go")
