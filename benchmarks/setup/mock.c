@@ -1,6 +1,6 @@
 // A mock of an OpenAI chat-completions upstream. cc -O2 -o mock mock.c ; ./mock BURST_PORT PACED_PORT PACE_US [EVENTS [SECONDS]]
 // BURST_PORT: a stream's events are written at once, four to a write(). PACED_PORT: one event each PACE_US.
-// A stream has EVENTS events (34): numbered tokens, the usage, [DONE]; a paced one ends after SECONDS, if sooner.
+// A stream has EVENTS events (34): numbered tokens, the usage, [DONE]; paced ones end SECONDS after the last one began, if sooner.
 // Prints a line when it listens.
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -21,12 +21,12 @@
 #define BUF 16384
 #define MAXEV 8192
 #define GROUP 4
-typedef struct { char *buf; int len; int paced; int evt; int off; int active; int wantout; int count; double since; } conn;
+typedef struct { char *buf; int len; int paced; int evt; int off; int active; int wantout; int count; } conn;
 static conn C[MAXFD]; static int ep;
 static char json_resp[4096]; static int json_len;
 static char *ev[MAXEV]; static int evlen[MAXEV], NEV = 34;
 static const char *SSEH = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n";
-static int active[MAXFD], nactive; static double seconds, now;
+static int active[MAXFD], nactive; static double seconds, now, latest;
 static void build(void) {
   const char *txt = "The quick brown fox jumps over the lazy dog while the gateway quietly counts every token it forwards, "
     "so that the invoice at the end of the month is exact and nobody has to argue about it later on.";
@@ -78,7 +78,7 @@ static int pump(int fd) {
       if (c->evt < e) c->off = k;
       continue;
     }
-    if (c->paced && seconds && !c->off && c->evt < NEV - 2 && now - c->since > seconds) { c->count = c->evt; c->evt = NEV - 2; }
+    if (c->paced && seconds && !c->off && c->evt < NEV - 2 && now - latest > seconds) { c->count = c->evt; c->evt = NEV - 2; }
     char cut[512]; const char *e = ev[c->evt]; int len = evlen[c->evt];
     if (c->count && c->evt == NEV - 2) { len = usage(cut, sizeof cut, c->count); e = cut; }
     ssize_t n = send(fd, e + c->off, len - c->off, MSG_NOSIGNAL);
@@ -112,8 +112,8 @@ static int serve(int fd) {
     if (!stream) { if (send(fd, json_resp, json_len, MSG_NOSIGNAL) != json_len) return -1; }
     else {
       if (send(fd, SSEH, strlen(SSEH), MSG_NOSIGNAL) < 0) return -1;
-      c->evt = 0; c->off = 0; c->active = 1; c->count = 0; c->since = now;
-      if (c->paced) active[nactive++] = fd;
+      c->evt = 0; c->off = 0; c->active = 1; c->count = 0;
+      if (c->paced) { active[nactive++] = fd; latest = now; }
       else if (pump(fd) < 0) return -1;
     }
   }

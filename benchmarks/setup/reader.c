@@ -2,7 +2,7 @@
 // cc -O2 -o reader reader.c ; ./reader PORT STREAMS TOKENS SECONDS_MAX KEY MODEL [ECHOES ECHO]
 // A stream has TOKENS tokens at the most; one of the echo has so many.
 // ECHOES of them are asked of the model ECHO instead, which says back what it is told, a word each 50 ms.
-// Prints "open" when every stream has had a token, and at the end one JSON object.
+// Prints one JSON object at the end; "together" is how long all were open at once: since each had a token, until one ended.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -18,6 +18,7 @@
 #define CONNECTING_MAX 256
 #define MARK "token"
 #define END "data: [DONE]"
+#define OK "HTTP/1.1 200"
 
 enum { CONNECTING, HEAD, SIZE, EXTENSION, DATA, AFTER, OVER };
 typedef struct {
@@ -29,6 +30,7 @@ typedef struct {
 static stream *S;
 static int ep, n, tokens, opened, connecting, begun, finished, broken, wrong, refused;
 static long events;
+static double open_s, ended_s;  // when all were open; when the first was not any more
 static char *request, *echo;
 static int port;
 
@@ -50,7 +52,8 @@ static char *asked(const char *key, const char *model, const char *said, const c
 static void leave(stream *s) {
   if (s->state == CONNECTING) connecting--;
   if (s->wrong) wrong++;
-  if (strncmp(s->status, "HTTP/1.1 200", 12)) refused++;
+  if (!ended_s) ended_s = now_s();
+  if (strncmp(s->status, OK, sizeof OK - 1)) refused++;
   else if (!s->done || !s->next || s->next > tokens) broken++;
   else finished++;
   s->state = OVER;
@@ -65,7 +68,7 @@ static void body(stream *s, char c) {
     if (c >= '0' && c <= '9') { s->number = s->number * 10 + (c - '0'); s->digits++; return; }
     if (s->digits) {  // "prompt_tokens" has none
       if (s->number != s->next) s->wrong = 1;
-      if (s->next++ == 0 && ++begun == n) { puts("open"); fflush(stdout); }
+      if (s->next++ == 0 && ++begun == n) open_s = now_s();
       events++;
     }
     s->matched = s->number = s->digits = 0;
@@ -82,7 +85,7 @@ static int feed(stream *s, const char *p, ssize_t size) {
       case HEAD:
         if (s->status_at < 15) s->status[s->status_at++] = c;
         s->matched = c == "\r\n\r\n"[s->matched] ? s->matched + 1 : c == '\r';
-        if (s->matched == 4) { s->matched = 0; s->left = 0; s->state = SIZE; }
+        if (s->matched == 4) { if (strncmp(s->status, OK, sizeof OK - 1)) return 1; s->matched = 0; s->left = 0; s->state = SIZE; }
         break;
       case SIZE:
         if (c >= '0' && c <= '9') s->left = s->left * 16 + (c - '0');
@@ -152,7 +155,7 @@ int main(int argc, char **argv) {
       if (got <= 0 || feed(s, buffer, got)) leave(s);
     }
   }
-  printf("{\"streams\":%d,\"whole\":%d,\"broken\":%d,\"refused\":%d,\"wrong\":%d,\"events\":%ld,\"seconds\":%.3f}\n",
-    n, finished, n - finished - refused, refused, wrong, events, now_s() - began_s);
+  printf("{\"streams\":%d,\"whole\":%d,\"broken\":%d,\"refused\":%d,\"wrong\":%d,\"events\":%ld,\"seconds\":%.3f,\"together\":%.3f}\n",
+    n, finished, n - finished - refused, refused, wrong, events, now_s() - began_s, open_s && ended_s > open_s ? ended_s - open_s : 0);
   return 0;
 }

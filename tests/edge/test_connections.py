@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import socket
 from collections.abc import AsyncGenerator
@@ -10,14 +11,18 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from steelyard.edge import connections
-from steelyard.edge.connections import Listen, Server
+from steelyard.edge import connections, listening
+from steelyard.edge.connections import Listen
+from steelyard.edge.listening import Server
 from steelyard.edge.rsgi import HTTPProtocol, ProtocolClosed, Scope
 
 HOST = b"host: here\r\n"
 ONE = b"GET /one HTTP/1.1\r\n" + HOST + b"\r\n"
 BYE = b"GET /bye HTTP/1.1\r\n" + HOST + b"connection: close\r\n\r\n"
 POST = b"POST /echo HTTP/1.1\r\n" + HOST
+
+
+LARGE_BYTES = 8 << 20
 
 
 class App:
@@ -36,6 +41,8 @@ class App:
         elif scope.path == "/fault":
             proto.response_stream(200, text)
             raise RuntimeError
+        elif scope.path == "/large":
+            proto.response_bytes(200, text, bytes(LARGE_BYTES))
         elif scope.path == "/wait":
             await proto.client_disconnect()
             self.gone += 1
@@ -149,17 +156,52 @@ async def test_a_head_without_an_end_is_bounded():
 
 
 async def test_a_slow_head_is_not_waited_for(monkeypatch):
-    monkeypatch.setattr(connections, "LOOK_S", 0.05)
+    monkeypatch.setattr(listening, "LOOK_S", 0.05)
     async with serving(header_s=0) as (app, port):
         assert await talk(port, b"GET / HTTP/1.1\r\n") == b""
         assert not app.seen
 
 
 async def test_idle_connections_end(monkeypatch):
-    monkeypatch.setattr(connections, "LOOK_S", 0.05)
+    monkeypatch.setattr(listening, "LOOK_S", 0.05)
     monkeypatch.setattr(connections, "IDLE_S", 0.1)
     async with serving() as (_, port):
         assert statuses(await talk(port, ONE)) == [200]
+
+
+@pytest.mark.parametrize("reads", [True, False])
+async def test_who_reads_slowly_reads(monkeypatch, reads):
+    """A caller is cut off that takes nothing of what waits for it, not one that takes its time."""
+    monkeypatch.setattr(listening, "LOOK_S", 0.05)
+    monkeypatch.setattr(connections, "UNREAD_S", 0.3)
+    got = 0
+    async with serving() as (_, port):
+        loop = asyncio.get_running_loop()
+        with socket.socket() as caller:
+            caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+            caller.settimeout(0)
+            await loop.sock_connect(caller, ("127.0.0.1", port))
+            await loop.sock_sendall(caller, b"GET /large HTTP/1.1\r\n" + HOST + b"\r\n")
+            while reads and got < LARGE_BYTES:
+                got += len(await loop.sock_recv(caller, LARGE_BYTES // 16))
+                await asyncio.sleep(0.02)
+            await asyncio.sleep(0 if reads else 0.8)
+            with contextlib.suppress(ConnectionError):
+                while not reads and (part := await loop.sock_recv(caller, 1 << 20)):
+                    got += len(part)
+    assert (got >= LARGE_BYTES) is reads
+
+
+async def test_who_comes_with_many_is_let_in_with_them():
+    async with serving() as (app, port):
+        callers = [socket.create_connection(("127.0.0.1", port)) for _ in range(50)]
+        for each in callers:
+            each.sendall(ONE)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        for each in callers:
+            each.close()
+        assert len(app.seen) == 50
 
 
 async def test_more_connections_than_there_is_room_for():

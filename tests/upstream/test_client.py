@@ -6,6 +6,7 @@ import asyncio
 import gc
 import socket
 import threading
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -162,6 +163,17 @@ def _drops(count: int) -> list[bytes]:
     """Events that take longer together than any silence may, and the end."""
     event = b"9\r\ndata: x\n\n\r\n"
     return [event] * (count - 1) + [event + b"0\r\n\r\n"]
+
+
+async def test_our_own_standstill_is_no_silence_of_the_upstream():
+    """What came while we were busy is read before anybody is said to be late."""
+    script = upstreams.in_turn(stream("1", end=False), *_drops(3))
+    with upstreams.serving({"x": script}) as upstream:
+        async with to(upstream.url("x"), Limits(first_byte_s=0.2, between_s=0.2)) as client:
+            rest = asyncio.create_task(read_whole(await client.open(ASK)))
+            await asyncio.sleep(0.02)
+            time.sleep(0.5)  # noqa: ASYNC251 - the loop stands still
+            assert (await rest).count(b"data: ") == 4
 
 
 async def test_a_caller_that_does_not_read_is_no_silence_of_the_upstream():

@@ -7,17 +7,20 @@ it may leave an answer unread.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
+import sys
+import termios
 from collections import deque
-from email.utils import formatdate
-from typing import Literal, cast
+from typing import Literal, Protocol, cast
 
 import httptools
 import msgspec
 
 from steelyard.edge.request import STATUS_LINES, Request
 from steelyard.edge.rsgi import Application, ProtocolClosed
+from steelyard.values.clock import Vigil
 
-BACKLOG = 1024
 HEADERS_MAX = 100
 FRAMING_RATIO = 8
 """How many bytes a body's chunks may have around each of its own, beyond a head's worth."""
@@ -26,10 +29,7 @@ IDLE_S = 75
 """How long a connection without a request is kept."""
 
 UNREAD_S = 60
-"""How long a caller may leave an answer unread."""
-
-LOOK_S = 1
-"""How often connections are looked at, and the date is."""
+"""How long a caller may read nothing of an answer that waits for it."""
 
 _REFUSED = "%scontent-length: 0\r\nconnection: close\r\n\r\n"
 
@@ -48,57 +48,20 @@ class Listen(msgspec.Struct, frozen=True, kw_only=True):
     server: Literal["granian", "httptools"] = "httptools"
 
 
-class Server:
-    """Serves an application until it is told to stop; then calls in flight end, and it does."""
+class House(Protocol):
+    """Where connections belong."""
 
-    def __init__(self, application: Application, listen: Listen) -> None:
-        self.application = application
-        self.listen = listen
-        self.connections: set[Connection] = set()
-        self.date = formatdate(usegmt=True)
-        self.stopping = asyncio.Event()
-        self._empty = asyncio.Event()
-
-    async def serve(self) -> None:
-        """Listen, until ``stop``; return when all connections are closed."""
-        loop, listen = asyncio.get_running_loop(), self.listen
-        listening = await loop.create_server(
-            lambda: Connection(self),
-            listen.host,
-            listen.port,
-            reuse_port=True,
-            backlog=BACKLOG,
-        )
-        looking = loop.create_task(self._look())
-        try:
-            await self.stopping.wait()
-            listening.close()
-            for each in tuple(self.connections):
-                each.look(0)
-            while self.connections:
-                self._empty.clear()
-                await self._empty.wait()
-        finally:
-            looking.cancel()
-            for each in tuple(self.connections):
-                each.abort()
-
-    def stop(self) -> None:
-        """Take no more connections, and close those that are idle."""
-        self.stopping.set()
+    application: Application
+    listen: Listen
+    connections: set[Connection]
+    date: str
+    vigil: Vigil
+    """By which what is waited for is measured."""
+    stopping: asyncio.Event
 
     def forget(self, connection: Connection) -> None:
         """A connection is closed."""
-        self.connections.discard(connection)
-        self._empty.set()
-
-    async def _look(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(LOOK_S)
-            self.date = formatdate(usegmt=True)
-            for each in tuple(self.connections):
-                each.look(loop.time())
+        ...
 
 
 class _RefusedError(Exception):
@@ -128,13 +91,14 @@ class Connection(asyncio.Protocol):
         "_soon",
         "_task",
         "_transport",
+        "_unread_bytes",
         "_unread_since_s",
         "_waiting",
         "gone",
         "lost",
     )
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: House) -> None:
         self._server = server
         self._loop = asyncio.get_running_loop()
         self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
@@ -151,6 +115,7 @@ class Connection(asyncio.Protocol):
         self._closing = False
         self._paused = False
         self._unread_since_s: float | None = None
+        self._unread_bytes = 0
         self._soon: list[bytes] = []
         self._drained: asyncio.Future[None] | None = None
         self.gone: asyncio.Future[None] | None = None
@@ -159,7 +124,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, unless there are too many."""
         self._transport = cast("asyncio.Transport", transport)
-        self._since_s = self._loop.time()
+        self._since_s = self._server.vigil.now_s
         connections = self._server.connections
         connections.add(self)
         if len(connections) > self._server.listen.connections_max:
@@ -199,7 +164,7 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The caller reads more slowly than we write."""
-        self._unread_since_s = self._loop.time()
+        self._unread_since_s = self._server.vigil.now_s
         self.flow()
 
     def resume_writing(self) -> None:
@@ -214,7 +179,7 @@ class Connection(asyncio.Protocol):
         self._incoming = Request(self)
         self._framing_bytes = 0
         self._began = True
-        self._since_s = self._loop.time()
+        self._since_s = self._server.vigil.now_s
 
     def on_url(self, url: bytes) -> None:
         """A part of the target."""
@@ -312,17 +277,27 @@ class Connection(asyncio.Protocol):
         if not self.lost:
             self._transport.abort()
 
-    def look(self, now_s: float) -> None:
-        """Close when somebody has been waited for too long; at 0, when nobody is served."""
+    def look(self) -> None:
+        """Close when somebody has been waited for too long."""
+        is_over = self._server.vigil.is_over
         if self._serving is None:
             idle = self._incoming is None and self._kept
-            allowed_s = IDLE_S if idle else self._server.listen.header_s
-            if not now_s or now_s - self._since_s > allowed_s:
-                self._closing = True
-                self.flush()
-                self._transport.close()
-        if self._unread_since_s is not None and now_s - self._unread_since_s > UNREAD_S:
-            self.abort()
+            if is_over(self._since_s + (IDLE_S if idle else self._server.listen.header_s)):
+                self.leave()
+        if self._unread_since_s is not None:
+            unread_bytes = _unread_bytes(self._transport)
+            if unread_bytes != self._unread_bytes:
+                self._unread_bytes = unread_bytes
+                self._unread_since_s = self._server.vigil.now_s
+            elif is_over(self._unread_since_s + UNREAD_S):
+                self.abort()
+
+    def leave(self) -> None:
+        """Close, when nobody is served."""
+        if self._serving is None:
+            self._closing = True
+            self.flush()
+            self._transport.close()
 
     def flow(self) -> None:
         """Read on, or not: as long as what arrived is waited for, and what we sent is read."""
@@ -352,12 +327,10 @@ class Connection(asyncio.Protocol):
         if self.lost:
             return
         if not request.finish():
-            self._closing = True
-            self.flush()
-            self._transport.close()
+            self.leave()
             return
         self._kept = True
-        self._since_s = self._loop.time()
+        self._since_s = self._server.vigil.now_s
         if self._waiting:
             self._next()
         if self._paused:
@@ -392,3 +365,12 @@ class Connection(asyncio.Protocol):
             self._transport.close()
         elif broken is self._serving:
             self.abort()
+
+
+def _unread_bytes(transport: asyncio.Transport) -> int:
+    """What waits to be read by the other end: with us and, where it can be told, in the kernel."""
+    waiting = transport.get_write_buffer_size()
+    with contextlib.suppress(OSError):
+        asked = fcntl.ioctl(transport.get_extra_info("socket"), termios.TIOCOUTQ, bytes(4))
+        waiting += int.from_bytes(asked, sys.byteorder)
+    return waiting

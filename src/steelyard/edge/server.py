@@ -9,9 +9,10 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import embed
 
-from steelyard.edge import connections
-from steelyard.edge.connections import BACKLOG, Listen
+from steelyard.edge import listening
+from steelyard.edge.connections import Listen
 from steelyard.edge.gateway import Gateway
+from steelyard.edge.listening import BACKLOG
 
 _STDERR = {
     "class": "logging.StreamHandler",
@@ -38,7 +39,7 @@ def make(gateway: Gateway, listen: Listen) -> Server:
     Only HTTP/1.1 without TLS: whoever faces the internet puts its proxy in front.
     """
     if listen.server == "httptools":
-        return connections.Server(gateway, listen)
+        return listening.Server(gateway, listen)
     return embed.Server(
         gateway,
         address=listen.host,

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from socket import SOCK_STREAM
 from urllib.parse import urlsplit
@@ -19,14 +20,16 @@ import aiohappyeyeballs
 from steelyard import __version__
 from steelyard.upstream.connection import Answer, Connection
 from steelyard.upstream.transport import IDLE_S, Kind, Limits, Reply, Request, UpstreamError
+from steelyard.values.clock import Vigil
 
 NEXT_ADDRESS_S = 0.25
 """After so long without an answer the host's next address is tried too. Source: RFC 8305."""
 
 TICK_S_MAX = 0.5
 TICK_S_MIN = 0.02
-TICKS = 10
-"""Waits are looked at in so many parts of the shortest, so none is longer by more than a tenth."""
+TICKS = 20
+"""Waits are looked at in so many parts of the shortest; none is longer by more than two of them,
+but for when we are too busy to look."""
 
 _HTTPS = 443
 _HTTP = 80
@@ -56,8 +59,10 @@ class Client:
         self.connections: set[Connection] = set()
         self.idle: list[Connection] = []
         self.waiting: set[Answer] = set()
-        shortest = min(limits.first_byte_s, limits.between_s, IDLE_S)
-        self._tick_s = min(TICK_S_MAX, max(TICK_S_MIN, shortest / TICKS))
+        self._connecting: dict[asyncio.Timeout, float] = {}
+        """Who connects, and until when."""
+        shortest = min(limits.connect_s, limits.first_byte_s, limits.between_s, IDLE_S)
+        self.vigil = Vigil(min(TICK_S_MAX, max(TICK_S_MIN, shortest / TICKS)))
         self._timer: asyncio.TimerHandle | None = None
 
     async def open(self, request: Request) -> Reply:
@@ -121,7 +126,7 @@ class Client:
         self.connections.add(connection)
         made = False
         try:
-            async with asyncio.timeout(self.limits.connect_s):
+            async with self._in_time(loop):
                 if self._socket is not None:
                     await loop.create_unix_connection(lambda: connection, str(self._socket))
                 else:
@@ -133,6 +138,17 @@ class Client:
             if not made:
                 self.lost(connection)
         return connection
+
+    @asynccontextmanager
+    async def _in_time(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None]:
+        """Bound how long connecting takes. Raises: TimeoutError."""
+        async with asyncio.timeout(None) as timeout:
+            self._connecting[timeout] = self.vigil.now_s + self.limits.connect_s
+            self._look_on(loop)
+            try:
+                yield
+            finally:
+                del self._connecting[timeout]
 
     async def _connect_tcp(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
         """Connect to the first of the host's addresses that answers, tried a moment apart."""
@@ -153,7 +169,7 @@ class Client:
         """Look at an answer's deadline until it is let go."""
         self.waiting.add(answer)
         if self._timer is None:
-            self._timer = loop.call_later(self._tick_s, self._look, loop)
+            self._look_on(loop)
 
     def release(self, connection: Connection) -> None:
         """Keep a connection whose answer is whole, when it may be used again."""
@@ -168,16 +184,28 @@ class Client:
         if connection in self.idle:
             self.idle.remove(connection)
 
+    def _look_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timer is None:
+            self.vigil.look(loop.time())
+            self._timer = loop.call_later(self.vigil.each_s, self._look, loop)
+
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
-        for answer in [each for each in self.waiting if each.deadline <= now]:
+        self._timer = None
+        self.vigil.look(now)
+        is_over = self.vigil.is_over
+        for answer in [each for each in self.waiting if is_over(each.deadline)]:
             answer.expire()
+        for timeout in [each for each, until_s in self._connecting.items() if is_over(until_s)]:
+            timeout.reschedule(now)
         old = now - IDLE_S
         for connection in [each for each in self.idle if each.idle_since <= old]:
             connection.abort()
         self.idle = [each for each in self.idle if each.idle_since > old]
-        more = self.waiting or self.idle
-        self._timer = loop.call_later(self._tick_s, self._look, loop) if more else None
+        if self.waiting or self.idle or self._connecting:
+            self._look_on(loop)
+        else:
+            self.vigil.rest()
 
 
 def _lines(headers: Sequence[tuple[str, str]]) -> bytes:

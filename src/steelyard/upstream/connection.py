@@ -9,6 +9,7 @@ from typing import Protocol, cast
 import httptools
 
 from steelyard.upstream.transport import Kind, Limits, UpstreamError
+from steelyard.values.clock import Vigil
 
 HEAD_BYTES_MAX = 64 << 10
 """Bytes in a row that bring nothing of a body: a head, or what pads chunks. Beside one read."""
@@ -28,6 +29,8 @@ class Pool(Protocol):
 
     limits: Limits
     waiting: set[Answer]
+    vigil: Vigil
+    """By which its waits are measured."""
 
     def watch(self, answer: Answer, loop: asyncio.AbstractEventLoop) -> None:
         """Look at an answer's deadline until it is let go."""
@@ -190,6 +193,7 @@ class Answer:
 
     __slots__ = (
         "_asked_at",
+        "_asked_s",
         "_connection",
         "_dry",
         "_error",
@@ -221,6 +225,7 @@ class Answer:
         self._loop = loop
         self._used = used
         self._asked_at = loop.time()
+        self._asked_s = pool.vigil.now_s
         self._error: UpstreamError | None = None
         self._stale = False
         self._whole = False
@@ -346,11 +351,11 @@ class Answer:
 
     async def _wait(self) -> None:
         """Wait for more; the first byte has one deadline, each one after it its own."""
-        limits = self._pool.limits
-        if self.left == limits.answer_bytes_max:
-            self.deadline = self._asked_at + limits.first_byte_s
+        pool = self._pool
+        if self.left == pool.limits.answer_bytes_max:
+            self.deadline = self._asked_s + pool.limits.first_byte_s
         else:
-            self.deadline = self._loop.time() + limits.between_s
+            self.deadline = pool.vigil.now_s + pool.limits.between_s
         self._waiter = self._loop.create_future()
         try:
             await self._waiter

@@ -1,4 +1,4 @@
-"""The clock's Protocol, and one that stands still for tests and replays."""
+"""The clock's Protocol, one that stands still for tests, and one for those who wait."""
 
 from __future__ import annotations
 
@@ -35,3 +35,30 @@ class FixedClock:
     def advance(self, us: int) -> None:
         """Move on by ``us`` microseconds."""
         self.now_us += us
+
+
+class Vigil:
+    """Time as one lives through it who looks every ``each_s``; it moves only when one looks.
+
+    Between two looks never more passes than twice what was meant: somebody who could not look, for
+    the machine was busy, has not waited. Unit: seconds.
+    """
+
+    def __init__(self, each_s: float) -> None:
+        self.each_s = each_s
+        self.now_s = 0.0
+        self._looked_s: float | None = None
+
+    def look(self, at_s: float) -> None:
+        """Look, when some other clock stands at ``at_s``."""
+        if self._looked_s is not None:
+            self.now_s += min(at_s - self._looked_s, 2 * self.each_s)
+        self._looked_s = at_s
+
+    def rest(self) -> None:
+        """Nobody waits: what passes until the next look does not count."""
+        self._looked_s = None
+
+    def is_over(self, deadline_s: float) -> bool:
+        """Whether a deadline has passed for certain, whenever since the last look it was set."""
+        return self.now_s - self.each_s >= deadline_s

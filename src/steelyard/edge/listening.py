@@ -1,0 +1,131 @@
+"""Listening: where connections come in, many at a time, and are looked at until they go.
+
+An event loop's own server takes one connection each time that the loop comes round. When a turn is
+long, for thousands of streams have something to say in it, those who call anew wait for seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from email.utils import formatdate
+
+from steelyard.edge.connections import Connection, Listen
+from steelyard.edge.rsgi import Application
+from steelyard.values.clock import Vigil
+
+BACKLOG = 4096
+"""How many connections the kernel may keep waiting for us; it may have a lower bound of its own."""
+
+TAKEN_MAX = 64
+"""How many connections are taken in one turn of the loop."""
+
+PAUSE_S = 1
+"""How long nobody is taken in when the machine has no more files."""
+
+LOOK_S = 1
+"""How often connections are looked at, and the date is."""
+
+_log = logging.getLogger(__name__)
+
+
+class Server:
+    """Serves an application until it is told to stop; then calls in flight end, and it does."""
+
+    def __init__(self, application: Application, listen: Listen) -> None:
+        self.application = application
+        self.listen = listen
+        self.connections: set[Connection] = set()
+        self.date = formatdate(usegmt=True)
+        self.vigil = Vigil(LOOK_S)
+        self.stopping = asyncio.Event()
+        self._empty = asyncio.Event()
+
+    async def serve(self) -> None:
+        """Listen, until ``stop``; return when all connections are closed."""
+        door = _Door(self)
+        door.open()
+        looking = asyncio.get_running_loop().create_task(self._look())
+        try:
+            await self.stopping.wait()
+            await door.close()
+            for each in tuple(self.connections):
+                each.leave()
+            while self.connections:
+                self._empty.clear()
+                await self._empty.wait()
+        finally:
+            looking.cancel()
+            for each in tuple(self.connections):
+                each.abort()
+
+    def stop(self) -> None:
+        """Take no more connections, and close those that are idle."""
+        self.stopping.set()
+
+    def forget(self, connection: Connection) -> None:
+        """A connection is closed."""
+        self.connections.discard(connection)
+        self._empty.set()
+
+    async def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            self.vigil.look(loop.time())
+            self.date = formatdate(usegmt=True)
+            for each in tuple(self.connections):
+                each.look()
+            await asyncio.sleep(self.vigil.each_s)
+
+
+class _Door:
+    """Takes connections in from ``open`` to ``close``."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._joining: set[asyncio.Task[None]] = set()
+
+    def open(self) -> None:
+        """Listen. Raises: OSError."""
+        self._loop, host = asyncio.get_running_loop(), self._server.listen.host
+        self._socket = socket.create_server(
+            (host, self._server.listen.port),
+            family=socket.AF_INET6 if ":" in host else socket.AF_INET,
+            backlog=BACKLOG,
+            reuse_port=True,
+        )
+        self._socket.settimeout(0)
+        self._loop.add_reader(self._socket, self._take)
+
+    async def close(self) -> None:
+        """Take nobody in any more."""
+        self._loop.remove_reader(self._socket)
+        self._socket.close()
+        await asyncio.gather(*self._joining)
+
+    def _take(self) -> None:
+        for _ in range(TAKEN_MAX):
+            try:
+                taken, _ = self._socket.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as exc:
+                _log.warning("no connections are taken in for %d s: %s", PAUSE_S, exc)
+                self._loop.remove_reader(self._socket)
+                self._loop.call_later(PAUSE_S, self._go_on)
+                return
+            task = self._loop.create_task(self._join(taken))
+            self._joining.add(task)
+            task.add_done_callback(self._joining.discard)
+
+    def _go_on(self) -> None:
+        if self._socket.fileno() >= 0:
+            self._loop.add_reader(self._socket, self._take)
+
+    async def _join(self, taken: socket.socket) -> None:
+        taken.settimeout(0)
+        try:
+            await self._loop.connect_accepted_socket(lambda: Connection(self._server), taken)
+        except OSError:
+            taken.close()  # it is gone already
