@@ -20,6 +20,9 @@ SECONDS = 60
 OPENING_S = 30
 """What opening them may take, in which the first ones run already."""
 
+FIRST_S = 5
+"""What the last one's first token may take, so that all are open for long enough."""
+
 SLACK = 4
 """How many times longer than its pace a run may take before it counts as broken."""
 
@@ -58,13 +61,14 @@ def measure(*, quick: bool = False, seconds: int = SECONDS) -> dict[str, float]:
     folder = Path(tempfile.mkdtemp(prefix="steelyard-bench-"))
     try:
         with (
-            load.mock(PACE_US, tokens + 2, seconds) as mock,
+            load.mock(PACE_US, tokens + 2, seconds + FIRST_S) as mock,
             peers.steelyard(mock, folder, settings=SETTINGS) as own,
         ):
             before_mb = load.rss_mb(own.pid)
             numbers = (own.port, streams, tokens, (seconds + OPENING_S) * SLACK)
             reader = [str(load.compiled("reader")), *map(str, numbers), own.paced.key]
             reader += [own.paced.model, str(streams - mocked), peers.ECHO]
+            reader.append(str((seconds + FIRST_S) * PER_S))
             read, open_mb = _read(reader, own.pid)
         weighed, weighed_tokens = _weighed(folder)
     finally:

@@ -1,7 +1,7 @@
 // Reads many streams at once and checks each: tokens numbered from 0 without a gap, usage, [DONE].
-// cc -O2 -o reader reader.c ; ./reader PORT STREAMS TOKENS SECONDS_MAX KEY MODEL [ECHOES ECHO]
-// A stream has TOKENS tokens at the most; one of the echo has so many.
-// ECHOES of them are asked of the model ECHO instead, which says back what it is told, a word each 50 ms.
+// cc -O2 -o reader reader.c ; ./reader PORT STREAMS TOKENS SECONDS_MAX KEY MODEL [ECHOES ECHO WORDS]
+// A stream has TOKENS tokens at the most. The last ECHOES of them are asked of the model ECHO instead, which says back what it is told,
+// WORDS words, one each 50 ms.
 // Prints one JSON object at the end; "together" is how long all were open at once: since each had a token, until one ended.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -121,14 +121,15 @@ static int begin(int i) {
 }
 
 int main(int argc, char **argv) {
-  if (argc != 7 && argc != 9) return 2;
+  if (argc != 7 && argc != 10) return 2;
   port = atoi(argv[1]), n = atoi(argv[2]), tokens = atoi(argv[3]);
-  int echoes = argc == 9 ? atoi(argv[7]) : 0;
+  int echoes = argc == 10 ? atoi(argv[7]) : 0;
   double ends_s = now_s() + atof(argv[4]), began_s = now_s();
   request = asked(argv[5], argv[6], "Count.", "");
   if (echoes) {
-    char *said = malloc(tokens * 12), *at = said;
-    for (int i = 0; i < tokens; i++) at += sprintf(at, "%stoken%d", i ? " " : "", i);
+    int words = atoi(argv[9]);
+    char *said = malloc(words * 12 + 1), *at = said;
+    for (int i = 0; i < words; i++) at += sprintf(at, "%stoken%d", i ? " " : "", i);
     echo = asked(argv[5], argv[8], said, ",\"echo\":{\"delay_ms\":50}");
   }
   S = calloc(n, sizeof(stream)), ep = epoll_create1(0);
@@ -142,7 +143,7 @@ int main(int argc, char **argv) {
       stream *s = &S[found[k].data.u32];
       if (s->state == OVER) continue;
       if (s->state == CONNECTING) {
-        const char *ask = (int)found[k].data.u32 < echoes ? echo : request;
+        const char *ask = (int)found[k].data.u32 >= n - echoes ? echo : request;
         if (send(s->fd, ask, strlen(ask), MSG_NOSIGNAL) != (ssize_t)strlen(ask)) { leave(s); continue; }
         connecting--;
         s->state = HEAD;
