@@ -91,6 +91,27 @@ tier = [
 ]
 
 [[price]]
+model = "qwen3.7-plus"
+tiers = "volume"
+per = "week"
+boundary = "open"
+tier = [
+  { up_to = 1500, per_million = { input = "2", output = "12" } },
+  { per_million = { input = "1.5", output = "9" } },
+]
+
+[[price]]
+model = "qwen3-vl-plus"
+per_million = { input = "1", output = "10" }
+block = 100
+per_block = { images = "0.5", tool_calls = "2" }
+
+[[price]]
+model = "qwen3-32b"
+per_million = { input = "2", output = "8" }
+minimum = "0.01"
+
+[[price]]
 model = "*"
 per_million = { input = "2", output = "6" }
 calendar = [
@@ -116,15 +137,19 @@ every = "month"
 shared = true
 """,
 }
-CALLS = """timestamp,model,service_tier,region,mode,seconds,input_tokens,output_tokens
-2026-11-02T11:59:30+08:00,deepseek-flash,,,,60,1000,500
-2026-11-02T11:59:30+08:00,deepseek-flash,batch,,,60,1000,500
-2026-11-02T12:00:00+08:00,qwen-plus,,cn-hangzhou,thinking,,32000,1
-2026-11-02T21:59:30+08:00,glm-5,,,,60,1000,500
-2026-11-03T10:00:00+08:00,glm-5,,,,,1000,500
-2026-11-03T10:00:01+08:00,glm-5.3,,,,,1500,500
-2026-11-03T10:00:02+08:00,glm-5.3,,,,,1000,501
-2026-11-03T10:00:03+08:00,kimi-k3,,,,,1000,500
+CALLS = """timestamp,model,service_tier,region,mode,seconds,input_tokens,output_tokens,images
+2026-11-02T11:59:30+08:00,deepseek-flash,,,,60,1000,500,0
+2026-11-02T11:59:30+08:00,deepseek-flash,batch,,,60,1000,500,0
+2026-11-02T12:00:00+08:00,qwen-plus,,cn-hangzhou,thinking,,32000,1,0
+2026-11-02T21:59:30+08:00,glm-5,,,,60,1000,500,0
+2026-11-03T10:00:00+08:00,glm-5,,,,,1000,500,0
+2026-11-03T10:00:01+08:00,glm-5.3,,,,,1500,500,0
+2026-11-03T10:00:02+08:00,glm-5.3,,,,,1000,501,0
+2026-11-03T10:00:03+08:00,kimi-k3,,,,,1000,500,0
+2026-11-03T10:00:04+08:00,qwen3.7-plus,,,,,1499,500,0
+2026-11-03T10:00:05+08:00,qwen3.7-plus,,,,,1,500,0
+2026-11-03T10:00:06+08:00,qwen3-vl-plus,,,,,1000,500,101
+2026-11-03T10:00:07+08:00,qwen3-32b,,,,,1000,500,0
 """
 
 
@@ -206,8 +231,12 @@ STEPS = [
     (3, f"At 2026-11-02 22:00:30 (Asia/Shanghai) this holds: {HALF}", "0.0025"),
     (4, "none of the hours of its calendar hold", "0.005"),
     (5, "of the tier in which it stands among those used in the month by all these", "0.025"),
-    (6, "What is used in the month before this call decides its tier", "0.02002"),
+    (6, "What is used in the month before this call decides its price", "0.02002"),
     (7, "200 units of output are covered by welcome", "0.0018"),
+    (8, "All units of a meter that each model uses in the week have the price of", "0.008998"),
+    (9, "1,499 units of input used before are taken back at 2, and charged at 1.5", "0.005252"),
+    (10, "images 0.5 for each 100 begun in the month by each model", "1.006"),
+    (11, "Its own prices come to less than a call costs at least, 0.01", "0.01"),
 ]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Literal
 
 import msgspec
 
@@ -23,6 +22,7 @@ from steelyard.catalogue.documents import (
     Tariff,
     Terms,
     Tier,
+    TierKind,
 )
 from steelyard.rating import columnar, scalar
 from steelyard.rating.counting import Counter
@@ -49,7 +49,7 @@ def flat(**per_million: str) -> Tariff:
 def tiered(
     boundary: Boundary,
     *tiers: tuple[int | None, Rates],
-    kind: Literal["whole", "progressive", "graduated"] = "whole",
+    kind: TierKind = "whole",
 ) -> Tariff:
     return Tariff(tiers=tuple(Tier(*tier) for tier in tiers), boundary=boundary, kind=kind)
 

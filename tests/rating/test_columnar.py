@@ -7,6 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steelyard.catalogue.documents import (
+    COUNTED,
+    MINIMUM_LIMIT_PICO,
     UNITS_COUNTED_MAX,
     Contract,
     CostRule,
@@ -56,10 +58,15 @@ all_rates = st.builds(
 )
 
 
+blocks = st.dictionaries(
+    st.sampled_from(METER_NAMES), st.sampled_from([1, 5, UNITS_COUNTED_MAX]), max_size=2
+)
+
+
 @st.composite
 def tariffs(draw):
-    kind = draw(st.sampled_from(["whole", "progressive", "graduated"]))
-    highest = [UNITS_COUNTED_MAX] if kind == "graduated" else [2**61, 2**70]
+    kind = draw(st.sampled_from(["whole", "progressive", "graduated", "volume"]))
+    highest = [UNITS_COUNTED_MAX] if kind in COUNTED else [2**61, 2**70]
     limits = sorted(draw(st.sets(st.sampled_from([0, 5, 6, 10, *highest]), max_size=3)))
     tiers = tuple(Tier(limit, draw(all_rates)) for limit in [*limits, None])
     return Tariff(
@@ -68,6 +75,9 @@ def tariffs(draw):
         kind=kind,
         name=draw(st.sampled_from(["", "x"])),
         shared=draw(st.booleans()),
+        per=draw(st.sampled_from(["month", "month", "day", "week", "quarter", "year"])),
+        blocks=draw(st.one_of(st.just({}), blocks)),
+        minimum_pico=draw(st.sampled_from([0, 0, 1, 10**8, MINIMUM_LIMIT_PICO])),
     )
 
 

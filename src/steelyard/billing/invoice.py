@@ -136,6 +136,7 @@ def _lines(charges: Sequence[LineSum], sources: Sequence[str]) -> tuple[InvoiceL
             source=sources.index(each.version) + 1,
         )
         for each in charges
+        if each.units
     ]
     assert all(line.units * line.price_pico == line.amount_pico for line in lines)
     return tuple(

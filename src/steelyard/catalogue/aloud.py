@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from steelyard.catalogue import phrases
 from steelyard.catalogue.documents import (
+    COUNTED,
     Contract,
     Edition,
     Grant,
@@ -72,6 +73,8 @@ def _rule(edition: Edition, rule: PriceRule, language: Language) -> str:
     sentences.append(say(language, "price", head=head, prices=prices))
     if rule.tariff is not None and len(rule.tariff.tiers) > 1:
         sentences.append(tiers_of(rule.tariff, language))
+    if rule.minimum_pico:
+        sentences.append(say(language, "minimum", amount=money.exact(rule.minimum_pico)))
     if rule.book is not None and rule.windows == ():
         sentences.append(say(language, "no_windows"))
     sentences += [window(edition.holidays, each, language) for each in rule.windows or ()]
@@ -128,23 +131,50 @@ def grant(given: Grant, language: Language) -> str:
 
 def tiers_of(priced: Tariff, language: Language) -> str:
     """How a tier is chosen."""
-    whose = say(language, "all_models" if priced.shared else "each_model")
-    return say(language, priced.kind, whose=whose)
+    return say(language, priced.kind, whose=_whose(priced, language), per=per(priced, language))
+
+
+def per(priced: Tariff, language: Language) -> str:
+    """The period in which units are counted."""
+    return say(language, priced.per)
+
+
+def _whose(priced: Tariff, language: Language) -> str:
+    return say(language, "all_models" if priced.shared else "each_model")
 
 
 def tariff(priced: Tariff, language: Language) -> str:
     """A tariff's prices, tier by tier."""
+    if priced.blocks:
+        return say(language, "comma").join(_by_block(priced, language))
     if len(priced.tiers) == 1:
         return rates(priced.tiers[0].rates, language)
     limit = "up_to" if priced.boundary == "closed" else "below"
-    if priced.kind == "graduated":
-        limit = "up_to_units"
+    if priced.kind in COUNTED:
+        limit = "up_to_units" if priced.boundary == "closed" else "below_units"
     tiers: list[str] = []
     for tier in priced.tiers:
         name = "above" if tier.up_to is None else limit
         length = say(language, name, tokens=f"{tier.up_to or 0:,}")
         tiers.append(say(language, "tier", length=length, prices=rates(tier.rates, language)))
     return say(language, "semicolon").join(tiers)
+
+
+def _by_block(priced: Tariff, language: Language) -> Iterator[str]:
+    prices = priced.tiers[0].rates.prices
+    rest = {name: price for name, price in prices.items() if name not in priced.blocks}
+    if rest:
+        yield rates(Rates(rest), language)
+    for name, size in priced.blocks.items():
+        yield say(
+            language,
+            "per_block",
+            meter=phrases.meter(language, name),
+            price=money.exact(prices[name]),
+            size=f"{size:,}",
+            per=per(priced, language),
+            whose=_whose(priced, language),
+        )
 
 
 def rates(priced: Rates, language: Language) -> str:

@@ -7,7 +7,7 @@ from datetime import date
 import msgspec
 
 from steelyard.catalogue import instants, rates, windows
-from steelyard.catalogue.documents import Labels, ListPrice, PriceBook
+from steelyard.catalogue.documents import COUNTED, Labels, ListPrice, PriceBook
 from steelyard.catalogue.names import Identifier, ModelId, Text
 from steelyard.catalogue.shapes import shape, shapes
 from steelyard.catalogue.sheets import Found, Sheet
@@ -65,9 +65,10 @@ def _list_price(row: Found[_Price], head: _Head, zone: str) -> ListPrice | None:
     raw = row.value
     from_us = instants.instant(row.sheet, (*row.path, "from"), raw.valid_from, zone)
     tariff = rates.tariff(row.sheet, row.path, raw)
-    if raw.tiers == "graduated":
+    if raw.tiers in COUNTED or raw.block is not None:
         row.fault(
-            ("tiers",), "what a customer uses in a month is counted by a contract, not a book"
+            ("tiers" if raw.tiers else "block",),
+            "what a customer uses in a month is counted by a contract, not a book",
         )
     listed = windows.read(row.sheet, (*row.path, "calendar"), raw.calendar, zone)
     source, checked = raw.source or head.source, raw.checked or head.checked

@@ -8,11 +8,18 @@ from typing import Annotated, Literal
 import msgspec
 
 from steelyard.catalogue import grants, instants, percents, rates, windows
-from steelyard.catalogue.documents import Contract, PriceRule, Tariff, Terms
+from steelyard.catalogue.documents import (
+    COUNTED,
+    MINIMUM_LIMIT_PICO,
+    Contract,
+    PriceRule,
+    Tariff,
+    Terms,
+)
 from steelyard.catalogue.names import Identifier, Pattern, Text
 from steelyard.catalogue.shapes import shape, shapes
 from steelyard.catalogue.sheets import Found, Sheet
-from steelyard.values import money
+from steelyard.values import money, periods
 
 _LISTS = ("price", "grant")
 
@@ -38,6 +45,8 @@ class _Price(rates.RawPrice, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     book: Identifier | None = None
     discount: object = None
     shared: bool = False
+    per: periods.Per | None = None
+    minimum: object = None
 
 
 def read(sheet: Sheet, studio_zone: str) -> Found[Contract] | None:
@@ -94,21 +103,32 @@ def _terms(sheet: Sheet, raw: _Terms) -> Terms | None:
 
 def _rule(row: Found[_Price], zone: str) -> PriceRule | None:
     raw = row.value
-    own = bool(raw.per_million or raw.per_unit or raw.tier)
+    own = bool(raw.per_million or raw.per_unit or raw.per_block or raw.tier)
     discount_ppm = percents.discount(row.sheet, (*row.path, "discount"), raw.discount)
     found = windows.read(row.sheet, (*row.path, "calendar"), raw.calendar, zone)
     if raw.book is None and not own:
         row.fault((), 'no price: write book = "..." or per_million = { input = "2", output = "8" }')
         return None
     tariff: Tariff | None = None
-    if raw.shared and raw.tiers != "graduated":
-        row.fault(("shared",), 'only what is counted is shared: with tiers = "graduated"')
+    counted = raw.tiers in COUNTED or raw.block is not None
+    if raw.shared and (raw.tiers == "volume" or not counted):
+        row.fault(
+            ("shared",), 'only what is counted is shared: with tiers = "graduated", or blocks'
+        )
+    if raw.per is not None and not counted:
+        reason = (
+            'only what is counted has a period: with tiers = "graduated" or "volume", or blocks'
+        )
+        row.fault(("per",), reason)
+    minimum_pico = _minimum(row)
     if raw.book is None:
         tariff = _own(row)
-    elif own or raw.boundary is not None or raw.tiers is not None:
+    elif own or raw.boundary is not None or raw.tiers is not None or raw.block is not None:
         row.fault(("book",), "a price is either from a book or written here; keep one")
         return None
-    if discount_ppm is None or found is None or (raw.book is None and tariff is None):
+    if discount_ppm is None or found is None or minimum_pico is None:
+        return None
+    if raw.book is None and tariff is None:
         return None
     return PriceRule(
         model=raw.model,
@@ -117,15 +137,40 @@ def _rule(row: Found[_Price], zone: str) -> PriceRule | None:
         tariff=tariff,
         labels=raw.labels(),
         windows=None if raw.calendar is None else found,
+        minimum_pico=minimum_pico,
     )
+
+
+def _minimum(row: Found[_Price]) -> int | None:
+    """What a call costs at least; None, with a fault, where that can't be said."""
+    raw, path = row.value, ("minimum",)
+    if raw.minimum is None:
+        return 0
+    if raw.tiers == "volume" or raw.block is not None:
+        reason = "a minimum is for calls that are priced by themselves, not by volume or block"
+        row.fault(path, reason)
+        return None
+    if not isinstance(raw.minimum, str):
+        row.fault(path, 'write what a call costs at least as decimal text in quotes, "0.001"')
+        return None
+    try:
+        minimum_pico = money.amount(raw.minimum)
+    except money.MoneyError as exc:
+        row.fault(path, str(exc))
+        return None
+    if not 0 < minimum_pico <= MINIMUM_LIMIT_PICO:
+        most = money.exact(MINIMUM_LIMIT_PICO)
+        row.fault(path, f"the least that a call costs is above 0 and up to {most}")
+        return None
+    return minimum_pico
 
 
 def _own(row: Found[_Price]) -> Tariff | None:
     """A tariff that a contract writes itself; one that counts has the name of what it is for."""
     raw = row.value
     tariff = rates.tariff(row.sheet, row.path, raw)
-    if tariff is None or tariff.kind != "graduated":
+    if tariff is None or not (tariff.kind in COUNTED or tariff.blocks):
         return tariff
     labels = (raw.service_tier, raw.region, raw.mode)
     name = "/".join([raw.model, *(each or "" for each in labels)]).rstrip("/")
-    return msgspec.structs.replace(tariff, name=name, shared=raw.shared)
+    return msgspec.structs.replace(tariff, name=name, shared=raw.shared, per=raw.per or "month")

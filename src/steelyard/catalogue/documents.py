@@ -6,6 +6,14 @@ from typing import Literal
 
 import msgspec
 
+from steelyard.values.periods import Per
+
+TierKind = Literal["whole", "progressive", "graduated", "volume"]
+"""How a price's tiers are chosen: by a call's prompt, or by what is used in a period."""
+
+COUNTED: tuple[TierKind, ...] = ("graduated", "volume")
+"""The kinds whose prices depend on other calls."""
+
 Boundary = Literal["closed", "open"]
 """Whether a tier's ``up_to`` itself still belongs to the tier (closed) or to the next (open)."""
 
@@ -13,6 +21,9 @@ Boundary = Literal["closed", "open"]
 UNITS_COUNTED_MAX = 10**12
 """The largest grant, and the highest limit of a month's tiers: a batch of nine million calls still
 adds up in 64 bits."""
+
+MINIMUM_LIMIT_PICO = 10**17
+"""The highest minimum charge of a call: as many as a call has lines still add up in 64 bits."""
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,14 +107,22 @@ class Tariff(msgspec.Struct, frozen=True, kw_only=True):
     of the prompt has the price of the tier that it stands in, cached ones first, then those written
     to a cache, then the others; what is not of the prompt has that of the tier in which it ends.
     ``graduated``: each unit of a meter has the price of the tier in which it stands among those
-    used in the month; ``name`` is under what they are counted, by model unless ``shared``.
+    used in the period. ``volume``: all units of a meter in the period have the price of the tier
+    that their sum is in. ``name`` is under what units are counted, by model unless ``shared``.
+
+    A meter in ``blocks`` is sold by so many units at a time: its price is that of a block, due when
+    the first unit of it is used. A call that costs less than ``minimum_pico`` costs that instead.
     """
 
     tiers: tuple[Tier, ...]
     boundary: Boundary = "closed"
-    kind: Literal["whole", "progressive", "graduated"] = "whole"
+    kind: TierKind = "whole"
     name: str = ""
     shared: bool = False
+    per: Per = "month"
+    """The period in which units are counted."""
+    blocks: dict[str, int] = {}
+    minimum_pico: int = 0
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
@@ -208,6 +227,8 @@ class PriceRule(msgspec.Struct, frozen=True, kw_only=True):
     tariff: Tariff | None = None
     labels: Labels = ANY
     windows: tuple[Window, ...] | None = None
+    minimum_pico: int = 0
+    """What a call costs at least. Neither discount nor calendar changes it."""
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):

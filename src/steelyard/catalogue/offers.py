@@ -190,6 +190,8 @@ def _offer(
                 windows = listed.windows if rule.windows is None else rule.windows
                 since = periods.from_us(listed.from_us).strftime("%Y-%m-%dT%H:%M:%SZ")
                 price_version = f"{price_version} {rule.book}@{since}"
+        if tariff is not None and rule.minimum_pico:
+            tariff = msgspec.structs.replace(tariff, minimum_pico=rule.minimum_pico)
     costs, cost_version = _costs(edition, contract.currency, (model, deployment), instant)
     rest_ppm = money.PER_MILLION - (rule.discount_ppm if rule is not None else 0)
     return Offer(

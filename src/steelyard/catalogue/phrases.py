@@ -76,13 +76,34 @@ PHRASES: dict[str, tuple[str, str]] = {
     "graduated": (
         (
             "Each unit of a meter has the price of the tier in which it stands among those used "
-            "in the month by {whose}."
+            "in the {per} by {whose}."
         ),
-        "按当月{whose}累计用量逐单位分档计价。",
+        "按当{per}{whose}累计用量逐单位分档计价。",
+    ),
+    "volume": (
+        (
+            "All units of a meter that {whose} uses in the {per} have the price of the tier that "
+            "their sum is in; when it reaches another tier, those before are priced again."
+        ),
+        "按当{per}{whose}累计用量定档，全部用量按该档计价；进入新档时，此前用量重新计价。",
+    ),
+    "day": ("day", "日"),
+    "week": ("week", "周"),
+    "month": ("month", "月"),
+    "quarter": ("quarter", "季"),
+    "year": ("year", "年"),
+    "per_block": (
+        "{meter} {price} for each {size} begun in the {per} by {whose}",
+        "{meter}按当{per}{whose}每 {size} 单位 {price}（不足按一份计）",
+    ),
+    "minimum": (
+        "A call that would cost less costs {amount}.",
+        "单次调用不足 {amount} 的，按 {amount} 收费。",
     ),
     "each_model": ("each model", "各模型"),
     "all_models": ("all these models together", "这些模型合计"),
     "up_to_units": ("up to {tokens}", "不超过 {tokens}"),
+    "below_units": ("below {tokens}", "少于 {tokens}"),
     "grant": (
         (
             "{what} are free{every} for {models} from {first}{last} ({id}); calls are covered in "
@@ -181,8 +202,19 @@ PHRASES: dict[str, tuple[str, str]] = {
         "{meter} {units} 单位由 {grant} 抵扣，不收费。",
     ),
     "counted": (
-        "What is used in the month before this call decides its tier; the lines say how it fell.",
-        "档位取决于本次调用之前的当月用量，结果见下表。",
+        "What is used in the {per} before this call decides its price; the lines say how it fell.",
+        "价格取决于本次调用之前的当{per}用量，结果见下表。",
+    ),
+    "repriced": (
+        (
+            "With this call another tier is reached: {units} units of {meter} used before are "
+            "taken back at {old}, and charged at {new} for {size}."
+        ),
+        "本次调用进入新档：此前的{meter} {units} 单位按每 {size} {old} 冲回，改按 {new} 计价。",
+    ),
+    "at_minimum": (
+        "Its own prices come to less than a call costs at least, {amount}: it costs that.",
+        "按价目计算低于单次最低收费 {amount}，按最低收费计。",
     ),
     "charges": ("Charged", "收费"),
     "costs": ("Costs", "成本"),
@@ -219,6 +251,8 @@ METERS_ZH = {
     "training_tokens": "训练 token",
     "node_hours": "节点·小时",
     "seats": "席位",
+    "blocks": "份数",
+    "minimum_charge": "最低收费",
 }
 
 DAYS = (

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import msgspec
 
 from steelyard.catalogue.documents import (
+    COUNTED,
     UNITS_COUNTED_MAX,
     Boundary,
     Labels,
     Rates,
     Tariff,
     Tier,
+    TierKind,
 )
 from steelyard.catalogue.names import Pattern
 from steelyard.catalogue.places import Path
@@ -60,8 +63,10 @@ class RawPrice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     mode: Pattern | None = None
     per_million: dict[str, object] = {}
     per_unit: dict[str, object] = {}
+    per_block: dict[str, object] = {}
+    block: Annotated[int, msgspec.Meta(ge=1, le=UNITS_COUNTED_MAX)] | None = None
     tier: tuple[RawTier, ...] = ()
-    tiers: Literal["whole", "progressive", "graduated"] | None = None
+    tiers: TierKind | None = None
     boundary: Boundary | None = None
     calendar: object = None
 
@@ -73,27 +78,43 @@ class RawPrice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 def tariff(sheet: Sheet, path: Path, raw: RawPrice) -> Tariff | None:
     """Turn the price fields of a table into a tariff; None when they are faulty."""
     if not raw.tier:
-        if raw.boundary is not None:
-            sheet.fault((*path, "boundary"), "a boundary is between tiers, and there is no tier")
-        if raw.tiers is not None:
-            sheet.fault((*path, "tiers"), "this says how a tier is chosen, and there is no tier")
-        found = rates(sheet, path, raw.per_million, raw.per_unit)
-        return None if found is None else Tariff(tiers=(Tier(None, found),))
-    for name in ("per_million", "per_unit"):
+        return _untiered(sheet, path, raw)
+    for name in ("per_million", "per_unit", "per_block", "block"):
         if getattr(raw, name):
-            sheet.fault((*path, name), f"with tiers, write {name} inside each tier")
+            where = "in a price without tiers" if "block" in name else "inside each tier"
+            sheet.fault((*path, name), f"with tiers, write {name} {where}")
     steps: list[Tier] = []
     for index, each in enumerate(raw.tier):
-        found = rates(sheet, (*path, "tier", index), each.per_million, each.per_unit)
+        found = rates(sheet, (*path, "tier", index), _tables(each))
         if found is not None:
             steps.append(Tier(each.up_to, found))
     if not _rising(sheet, path, raw.tier) or len(steps) < len(raw.tier):
         return None
-    if raw.tiers in {"progressive", "graduated"} and not _alike(sheet, path, steps):
+    if (raw.tiers or "whole") != "whole" and not _alike(sheet, path, steps):
         return None
-    if raw.tiers == "graduated" and not _countable(sheet, path, raw):
+    if raw.tiers in COUNTED and not _countable(sheet, path, raw):
         return None
     return Tariff(tiers=tuple(steps), boundary=raw.boundary or "closed", kind=raw.tiers or "whole")
+
+
+def _untiered(sheet: Sheet, path: Path, raw: RawPrice) -> Tariff | None:
+    if raw.boundary is not None:
+        sheet.fault((*path, "boundary"), "a boundary is between tiers, and there is no tier")
+    if raw.tiers is not None:
+        sheet.fault((*path, "tiers"), "this says how a tier is chosen, and there is no tier")
+    if (raw.block is None) == bool(raw.per_block):
+        reason = 'blocks need both, block = 1000 and per_block = { requests = "5" }'
+        sheet.fault((*path, "per_block" if raw.per_block else "block"), reason)
+        return None
+    found = rates(sheet, path, _tables(raw) | {"per_block": raw.per_block})
+    if found is None:
+        return None
+    blocks = dict.fromkeys(raw.per_block, raw.block or 1)
+    return Tariff(tiers=(Tier(None, found),), blocks=blocks)
+
+
+def _tables(raw: RawPrice | RawTier) -> dict[str, Table]:
+    return {"per_million": raw.per_million, "per_unit": raw.per_unit}
 
 
 def _alike(sheet: Sheet, path: Path, steps: list[Tier]) -> bool:
@@ -109,7 +130,7 @@ def _alike(sheet: Sheet, path: Path, steps: list[Tier]) -> bool:
 
 
 def _countable(sheet: Sheet, path: Path, raw: RawPrice) -> bool:
-    if raw.boundary is not None:
+    if raw.boundary is not None and raw.tiers == "graduated":
         reason = "the unit that reaches a limit is still below it; a boundary says nothing here"
         sheet.fault((*path, "boundary"), reason)
         return False
@@ -147,21 +168,21 @@ def _rising(sheet: Sheet, path: Path, tier: tuple[RawTier, ...]) -> bool:
 def rates(
     sheet: Sheet,
     path: Path,
-    per_million: Table,
-    per_unit: Table,
+    tables: Mapping[str, Table],
     least_pico: int = TOKEN_PRICE_MIN_PICO,
 ) -> Rates | None:
-    """Turn ``per_million`` and ``per_unit`` into prices by meter; None when they are faulty.
+    """Turn ``per_million`` and other tables into prices by meter; None when they are faulty.
 
+    A meter sold by the block stands alone: no other one falls back on its price.
     Unit: ``least_pico`` pico-units per token, below which the unit of a price was mistaken.
     """
     prices: dict[str, int] = {}
     sound = True
-    if not per_million and not per_unit:
+    if not any(tables.values()):
         reason = 'no price is given; write per_million = { input = "2", output = "8" }'
         sheet.fault(path, reason)
         return None
-    for table, names in (("per_million", per_million), ("per_unit", per_unit)):
+    for table, names in tables.items():
         for name, written in names.items():
             where = (*path, table, name)
             meter = _meter(sheet, where, table, name)
@@ -171,12 +192,12 @@ def rates(
             elif meter in prices:
                 sheet.fault(where, f"{meter} has a price already; keep one of the two")
                 sound = False
-            elif _mistaken(sheet, where, meter, price, least_pico):
+            elif table != "per_block" and _mistaken(sheet, where, meter, price, least_pico):
                 sound = False
             else:
                 prices[meter] = price
     for meter, like in FALLBACKS:
-        if like in prices:
+        if like in prices and like not in tables.get("per_block", {}):
             prices.setdefault(meter, prices[like])
     return (
         Rates({meter: prices[meter] for meter in meters.METERS if meter in prices})

@@ -57,9 +57,8 @@ def read(sheet: Sheet, studio_zone: str) -> Found[ShareRule] | None:
 
 def _cost(row: Found[_Cost]) -> CostRule | None:
     raw = row.value
-    found = rates.rates(
-        row.sheet, row.path, raw.per_million, raw.per_unit, rates.TOKEN_COST_MIN_PICO
-    )
+    tables = {"per_million": raw.per_million, "per_unit": raw.per_unit}
+    found = rates.rates(row.sheet, row.path, tables, rates.TOKEN_COST_MIN_PICO)
     if found is None:
         return None
     return CostRule(

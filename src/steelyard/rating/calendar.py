@@ -37,12 +37,13 @@ def holds(peak: Peak, at_us: int) -> bool:
             day = today
         else:
             day = today - _DAY if minute < last else None
-        if day is not None and _is_among(peak, day.isoformat(), day.weekday()):
+        if day is not None and is_among(peak, day.isoformat(), day.weekday()):
             return True
     return False
 
 
-def _is_among(peak: Peak, day: str, weekday: int) -> bool:
+def is_among(peak: Peak, day: str, weekday: int) -> bool:
+    """Whether a window is open on a day."""
     if day in peak.worked:
         return True
     return weekday in peak.window.days and day not in peak.off

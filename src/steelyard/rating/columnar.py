@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -10,21 +9,22 @@ import numpy as np
 import pyarrow as pa
 
 from steelyard.catalogue import offers
-from steelyard.catalogue.documents import Edition, Tariff, Tier
-from steelyard.catalogue.offers import Offer, Peak
-from steelyard.rating.calendar import MINUTE_US, holds
-from steelyard.rating.calls import Calls, Flags, Group, Ints, columns
+from steelyard.catalogue.documents import COUNTED, Edition, Tariff
+from steelyard.catalogue.offers import Offer
+from steelyard.rating import counting, slots
+from steelyard.rating.calls import Calls, Group, Ints, columns
+from steelyard.rating.clocks import holding, month_of
 from steelyard.rating.counting import Counter
 from steelyard.rating.dividing import apportion
-from steelyard.rating.divisible import NOTHING, Divided, Divisible
-from steelyard.rating.lines import AT_LIMIT_US, Reason, Side, Unrated
-from steelyard.rating.tabling import Part, Slot, month_of, months_of, table
-from steelyard.values.meters import PROMPT_METERS
+from steelyard.rating.divisible import Divided, Divisible, undivided
+from steelyard.rating.lines import AT_LIMIT_US, Reason, Unrated
+from steelyard.rating.scalar import tariff_of
+from steelyard.rating.slots import Part, Priced
+from steelyard.rating.standing import places_for
+from steelyard.rating.tabling import months_of, table
 from steelyard.values.periods import Month
 
 __all__ = ["Calls", "Rated", "columns", "rate"]
-
-_INT64_MAX = 2**63 - 1
 
 
 class Rated(NamedTuple):
@@ -53,14 +53,14 @@ def rate(
     without = np.zeros(len(calls.ids) // 16, dtype=np.bool_)
     without[[each.row for each in unrated]] = True
     parts = [
-        Part(chosen, group, offer, tariff, _slots(calls, group, offer, tariff, place))
+        slots.part(calls, chosen, Priced(group, offer, window, tariff, place))
         for group, rows, offer in offered
         if len(kept := rows[~without[calls.call[rows]]])
-        for in_window, tariff in _by_window(calls, kept, offer)
+        for in_window, window, tariff in _by_window(calls, kept, offer)
         for chosen, place in _by_tier(calls, in_window, tariff)
     ]
     months = months_of(calls, parts, first_open)
-    divided, changed = _divided(calls, parts, months, counters)
+    divided, changed = _divided(calls, parts, months, first_open, counters)
     return Rated(table(calls, parts, months, divided), unrated, changed)
 
 
@@ -108,111 +108,43 @@ def _by_offer(
                 yield group, chosen, offer
 
 
-def _by_window(calls: Calls, rows: Ints, offer: Offer) -> Iterator[tuple[Ints, Tariff]]:
+def _by_window(calls: Calls, rows: Ints, offer: Offer) -> Iterator[tuple[Ints, int | None, Tariff]]:
     assert offer.tariff is not None
     if not offer.peaks:
-        yield rows, offer.tariff
+        yield rows, None, offer.tariff
         return
     found = np.full(len(rows), len(offer.peaks))
     for place in reversed(range(len(offer.peaks))):
         peak = offer.peaks[place]
         at_us = calls.ended_us if peak.window.by == "end" else calls.at_us
-        found[_holding(peak, at_us[rows])] = place
-    tariffs = [*(peak.tariff for peak in offer.peaks), offer.tariff]
-    for place, tariff in enumerate(tariffs):
-        chosen = rows[found == place]
+        found[holding(peak, at_us[rows])] = place
+    for place in (*range(len(offer.peaks)), None):
+        chosen = rows[found == (len(offer.peaks) if place is None else place)]
         if len(chosen):
-            yield chosen, tariff
-
-
-def _holding(peak: Peak, at_us: Ints) -> Flags:
-    """Which instants a window holds at: asked once for each of the minutes that they are in."""
-    minutes, place = np.unique(at_us // MINUTE_US, return_inverse=True)
-    held = [holds(peak, minute * MINUTE_US) for minute in minutes.tolist()]
-    return np.array(held, dtype=np.bool_)[place]
+            yield chosen, place, tariff_of(offer, place)
 
 
 def _by_tier(calls: Calls, rows: Ints, tariff: Tariff) -> Iterator[tuple[Ints, int]]:
-    tiers = tariff.tiers
-    if len(tiers) == 1 or tariff.kind == "graduated":
+    if len(tariff.tiers) == 1 or tariff.kind in COUNTED:
         yield rows, 0
         return
-    prompt_tokens = calls.prompt_tokens[rows]
-    limits = np.array([_limit(tier) for tier in tiers[:-1]], dtype=np.int64)
-    side = "left" if tariff.boundary == "closed" else "right"
-    found = np.searchsorted(limits, prompt_tokens, side=side)
-    for place in range(len(tiers)):
+    found = places_for(tariff, calls.prompt_tokens[rows])
+    for place in range(len(tariff.tiers)):
         chosen = rows[found == place]
         if len(chosen):
             yield chosen, place
 
 
-def _limit(tier: Tier) -> int:
-    return _INT64_MAX if tier.up_to is None else min(tier.up_to, _INT64_MAX)
-
-
-def _slots(calls: Calls, group: Group, offer: Offer, tariff: Tariff, place: int) -> list[Slot]:
-    def slot(
-        side: Side,
-        component: str,
-        party: str,
-        meter: str,
-        price_pico: int,
-        span: tuple[int, int] | None = None,
-    ) -> Slot:
-        version = offer.price_version if side == "charge" else offer.cost_version
-        return Slot(
-            offer.customer,
-            group.contract,
-            group.model,
-            group.deployment,
-            side,
-            component,
-            party,
-            meter,
-            offer.currency,
-            version,
-            price_pico,
-            span,
-        )
-
-    charges: list[Slot] = []
-    for meter in calls.charged_meters:
-        priced = list(_prices(tariff, place, meter))
-        for number, grant in enumerate(offer.grants):
-            if priced and meter in grant.meters:
-                free = slot("charge", "", offer.customer, meter, 0)
-                version = f"{offer.price_version} {grant.id}@{grant.since}"
-                charges.append(free._replace(version=version, grant=number))
-        charges += [
-            slot("charge", "", offer.customer, meter, price, span) for price, span in priced
-        ]
-    return charges + [
-        slot("cost", rule.component, rule.earner, meter, rule.rates.prices[meter])
-        for rule in offer.costs
-        for meter in calls.produced_meters
-        if meter in rule.rates.prices
-    ]
-
-
-def _prices(tariff: Tariff, place: int, meter: str) -> Iterator[tuple[int, tuple[int, int] | None]]:
-    """The prices of a meter for a prompt that ends in a tier, and for which part of it each is."""
-    spread = tariff.kind == "progressive" and meter in PROMPT_METERS
-    if spread or tariff.kind == "graduated":
-        limits = [0, *map(_limit, tariff.tiers)]
-        for tier, span in zip(tariff.tiers, itertools.pairwise(limits), strict=True):
-            if meter in tier.rates.prices:
-                yield tier.rates.prices[meter], span
-    elif meter in tariff.tiers[place].rates.prices:
-        yield tariff.tiers[place].rates.prices[meter], None
-
-
 def _divided(
-    calls: Calls, parts: list[Part], months: Ints, counters: Mapping[Counter, int]
+    calls: Calls,
+    parts: list[Part],
+    months: Ints,
+    first_open: Month | None,
+    counters: Mapping[Counter, int],
 ) -> tuple[list[Divided], dict[Counter, int]]:
     """What depends on other calls; nothing where no contract has such prices."""
-    if not any(part.offer.grants or part.tariff.kind == "graduated" for part in parts):
-        return [NOTHING] * len(parts), {}
+    if not any(part.offer.grants or counting.depends(part.tariff) for part in parts):
+        return [undivided()] * len(parts), {}
     numbers, month = np.unique(months, return_inverse=True)
     divisible = [
         Divisible(
@@ -220,11 +152,11 @@ def _divided(
             part.group.contract,
             part.group.model,
             part.offer,
+            part.window,
             part.tariff,
-            frozenset(slot.meter for slot in part.slots if slot.side == "charge"),
+            part.priced,
         )
         for part in parts
     ]
-    return apportion(
-        calls.charged, divisible, [month_of(n) for n in numbers.tolist()], month, counters
-    )
+    among = [month_of(number) for number in numbers.tolist()]
+    return apportion(calls.charged, calls.at_us, divisible, (among, month, first_open), counters)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from steelyard.catalogue.documents import Edition, Grant, Tariff
-from steelyard.values.periods import Month
+from steelyard.catalogue.documents import COUNTED, Edition, Grant, Tariff
+from steelyard.values import periods
+from steelyard.values.periods import Month, Per
 
 COUNTER_MAX = 2**62
 """Where a counter stays: no limit is so high."""
@@ -27,15 +28,39 @@ def of_grant(contract: str, grant: Grant, model: str, period: Month) -> Counter:
     return Counter(contract, f"grant {grant.id}", "" if grant.shared else model, "", month)
 
 
-def of_tiers(contract: str, tariff: Tariff, model: str, meter: str, period: Month) -> Counter:
-    """Under what the units of a month are counted that its tiers have priced."""
+def of_use(contract: str, tariff: Tariff, model: str, meter: str, period: str) -> Counter:
+    """Under what the units of a period are counted that its tiers or blocks have priced."""
+    kind = f"blocks of {tariff.blocks[meter]}" if meter in tariff.blocks else "price"
     model = "" if tariff.shared else model
-    return Counter(contract, f"price {tariff.name}", model, meter, str(period))
+    return Counter(contract, f"{kind} {tariff.name}", model, meter, period)
+
+
+def of_volume(position: Counter, version: str, window: int | None) -> Counter:
+    """Under what those of them are counted that one window of a version has priced."""
+    place = "" if window is None else f" {window}"
+    return position._replace(name=f"volume {position.name} {version}{place}")
+
+
+def of_reached(position: Counter, version: str) -> Counter:
+    """Under what the place of the tier is kept at whose price a version's units are."""
+    return position._replace(name=f"reached {position.name} {version}")
+
+
+def period_named(per: Per, at_us: int, zone: str, first_open: Month | None) -> str:
+    """The period that a call counts in; one of a closed month counts in the first open one."""
+    if first_open is not None:
+        at_us = max(at_us, periods.bounds_us(first_open, zone)[0])
+    return periods.named(per, at_us, zone)
+
+
+def depends(tariff: Tariff) -> bool:
+    """Whether a price depends on other calls."""
+    return tariff.kind in COUNTED or bool(tariff.blocks)
 
 
 def counts(edition: Edition) -> bool:
     """Whether some contract has a price that depends on other calls."""
     return any(
-        each.grants or any(rule.tariff and rule.tariff.kind == "graduated" for rule in each.prices)
+        each.grants or any(rule.tariff is not None and depends(rule.tariff) for rule in each.prices)
         for each in edition.contracts
     )

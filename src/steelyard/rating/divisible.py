@@ -19,12 +19,13 @@ METER_ROW = {name: row for row, name in enumerate(METERS)}
 
 
 class Divisible(NamedTuple):
-    """Calls of one contract, model, offer and tariff; ``priced`` are the meters with a price."""
+    """Calls of one contract, model, offer and window; ``priced`` are the meters with a price."""
 
     rows: Ints
     contract: str
     model: str
     offer: Offer
+    window: int | None
     tariff: Tariff
     priced: frozenset[str]
 
@@ -33,15 +34,21 @@ class Divided(NamedTuple):
     """What of a part's units is not simply at its price, a number a call.
 
     ``covered`` by the grant's place in the offer and the meter; ``taken`` is its sum by meter;
-    ``first`` is the place in the month of the first unit that is left, by meter.
+    ``first`` is the place in the period of the first unit that is left, by meter. Of volume tiers,
+    ``reached`` is the place of the tier that the sum is in, by meter; ``repriced`` are units of
+    earlier calls by meter, window, place of a tier, and whether they come to it (or leave it).
     """
 
     covered: dict[tuple[int, str], Ints]
     taken: dict[str, Ints]
     first: dict[str, Ints]
+    reached: dict[str, Ints]
+    repriced: dict[tuple[str, int | None, int, bool], Ints]
 
 
-NOTHING = Divided({}, {}, {})
+def undivided() -> Divided:
+    """Where nothing depends on other calls."""
+    return Divided({}, {}, {}, {}, {})
 
 
 class Counts:
@@ -58,6 +65,10 @@ class Counts:
         """Count units; none change nothing."""
         if units:
             self.changed[key] = min(self[key] + units, COUNTER_MAX)
+
+    def set(self, key: Counter, count: int) -> None:
+        """Put a count in the place of another."""
+        self.changed[key] = count
 
 
 def joined(parts: Sequence[Divisible]) -> tuple[Ints, Ints, Ints]:

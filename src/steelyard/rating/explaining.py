@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import msgspec
 
 from steelyard.catalogue import aloud, offers
-from steelyard.catalogue.documents import Contract, Edition, Grant, ListPrice
+from steelyard.catalogue.documents import COUNTED, Contract, Edition, Grant, ListPrice
 from steelyard.catalogue.offers import Called, Offer
 from steelyard.catalogue.phrases import Language, meter, say
 from steelyard.rating import calendar, scalar
 from steelyard.rating.lines import Line
 from steelyard.rating.parts import parts
-from steelyard.values import ids, money, periods
+from steelyard.rating.tiered import MINIMUM
+from steelyard.values import ids, meters, money, periods
 from steelyard.values.meters import PROMPT_METERS
 from steelyard.values.usage import UsageRecord
 
@@ -38,6 +40,10 @@ def explain(
     steps += [_calendar(record, edition, offer, language), _tier(record, offer, language)]
     for grant in offer.grants:
         steps += _granted(grant, lines, language)
+    steps += _repriced(lines, language)
+    if any(line.meter == MINIMUM for line in lines):
+        amount = money.exact(scalar.tariff_for(record, offer).minimum_pico)
+        steps.append(say(language, "at_minimum", amount=amount))
     if len(found := parts(record)) > 1:
         steps.append(say(language, "tries", count=len(found) - 1))
     charged = sum(line.amount_pico for line in lines if line.side == "charge")
@@ -53,6 +59,22 @@ def _granted(grant: Grant, lines: tuple[Line, ...], language: Language) -> Itera
             named = meter(language, line.meter)
             units = f"{line.units:,}"
             yield say(language, "granted", units=units, meter=named, grant=grant.id)
+
+
+def _repriced(lines: tuple[Line, ...], language: Language) -> Iterator[str]:
+    """What was used before and is priced again: the lines come in pairs, the old price first."""
+    for old, new in itertools.pairwise(lines):
+        if old.units < 0 and new.units == -old.units and new.meter == old.meter:
+            size, _ = meters.priced_per(old.meter)
+            yield say(
+                language,
+                "repriced",
+                units=f"{new.units:,}",
+                meter=meter(language, new.meter),
+                old=money.exact(old.price_pico * size),
+                new=money.exact(new.price_pico * size),
+                size=f"{size:,}",
+            )
 
 
 def _call(record: UsageRecord, zone: str, language: Language) -> str:
@@ -138,11 +160,14 @@ def _calendar(record: UsageRecord, edition: Edition, offer: Offer, language: Lan
 
 def _tier(record: UsageRecord, offer: Offer, language: Language) -> str:
     tariff = scalar.tariff_for(record, offer)
+    counted = say(language, "counted", per=aloud.per(tariff, language))
+    if tariff.blocks:
+        return f"{aloud.tariff(tariff, language)}. {counted}"
     if len(tariff.tiers) == 1:
         return say(language, "one_tier")
     kind = aloud.tiers_of(tariff, language)
-    if tariff.kind == "graduated":
-        return " ".join((kind, say(language, "counted")))
+    if tariff.kind in COUNTED:
+        return f"{kind} {counted}"
     tokens = sum(record.meters.get(name, 0) for name in PROMPT_METERS)
     place = tariff.tiers.index(offers.tier_for(tariff, tokens)) + 1
     return say(

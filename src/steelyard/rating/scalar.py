@@ -9,14 +9,25 @@ from typing import NamedTuple
 from steelyard.catalogue import offers
 from steelyard.catalogue.documents import Edition, Tariff
 from steelyard.catalogue.offers import Called, Offer
-from steelyard.rating import calendar, counting, covering
+from steelyard.rating import calendar, counting, covering, tiered
 from steelyard.rating.counting import Counter
 from steelyard.rating.lines import AT_LIMIT_US, UNITS_LIMIT, Line, Reason, Side, Unrated
 from steelyard.rating.parts import parts
+from steelyard.rating.tiered import MINIMUM, Use
 from steelyard.values import periods
-from steelyard.values.meters import METERS, PROMPT_METERS, PROMPT_ORDER
+from steelyard.values.meters import METERS
 from steelyard.values.periods import Month
 from steelyard.values.usage import UsageRecord
+
+
+class Charge(NamedTuple):
+    """A part of a call's units at one price; ``own``: it is the call's, and no grant covers it."""
+
+    meter: str
+    units: int
+    price_pico: int
+    version: str
+    own: bool = False
 
 
 class Counted(NamedTuple):
@@ -81,18 +92,19 @@ def price_pico(record: UsageRecord, offer: Offer) -> int:
     Unit: pico-units of the offer's currency.
     """
     tariff, charged = tariff_for(record, offer), record.meters
-    if tariff.kind == "whole":
-        tier = offers.tier_for(tariff, sum(charged.get(each, 0) for each in PROMPT_METERS))
-        prices, price = tier.rates.prices, 0
+    price, priced = 0, False
+    if tariff.kind == "whole" and not tariff.blocks:
+        prices = offers.tier_for(tariff, tiered.prompt_tokens(charged)).rates.prices
         for meter, units in charged.items():
-            price += units * prices.get(meter, 0)
-        return price
-    return sum(
-        units * price
-        for meter in charged
-        if meter in METERS
-        for units, price in _priced(tariff, charged, meter, 0, 0)
-    )
+            if units and meter in prices:
+                price += units * prices[meter]
+                priced = True
+    else:
+        for meter in METERS:
+            for _, units, each in tiered.pieces(Use(tariff, charged, meter)):
+                price += units * each
+                priced |= units > 0
+    return max(price, tariff.minimum_pico) if priced else price
 
 
 def rate_call(
@@ -107,7 +119,6 @@ def rate_call(
     given away can be seen: what a grant covers stands first, under the grant's name. A call of a
     month that is closed is booked in the first open one. ``counters`` are brought up to date.
     """
-    tariff = tariff_for(record, offer)
     period = periods.month_of(record.at_us, offer.zone)
     if first_open is not None:
         period = max(period, first_open)
@@ -136,9 +147,8 @@ def rate_call(
         )
 
     lines = [
-        line("charge", "", offer.customer, meter, units, price, version)
-        for meter, units, price, version in _charges(record, offer, tariff, period, counters)
-        if units
+        line("charge", "", offer.customer, *each[:4])
+        for each in _charges(record, offer, period, first_open, counters)
     ]
     lines += [
         line(
@@ -160,66 +170,79 @@ def rate_call(
 def _charges(
     record: UsageRecord,
     offer: Offer,
-    tariff: Tariff,
     period: Month,
+    first_open: Month | None,
     counters: MutableMapping[Counter, int],
-) -> Iterator[tuple[str, int, int, str]]:
-    """Each part of a call's units at one price: meter, units, price, version."""
-    charged, contract, model = record.meters, record.contract, record.model
-    priced = [meter for meter in METERS if list(_priced(tariff, charged, meter, 0, 0))]
+) -> Iterator[Charge]:
+    """Each part of a call's units at one price."""
+    window = calendar.peak_of(offer, record.at_us, ended_us(record))
+    tariff = tariff_of(offer, window)
+    priced = [each for each in METERS if tiered.is_priced(tariff, record.meters, each)]
     rest, covered = covering.cover(record, offer, priced, period, counters)
+    found: list[Charge] = []
     for meter in priced:
         for units, grant in covered[meter]:
-            yield meter, units, 0, f"{offer.price_version} {grant.id}@{grant.since}"
-        position = 0
-        if tariff.kind == "graduated":
-            key = counting.of_tiers(contract, tariff, model, meter, period)
-            position = counters.get(key, 0)
-            if rest[meter]:
-                counters[key] = min(position + rest[meter], counting.COUNTER_MAX)
-        taken = charged.get(meter, 0) - rest[meter]
-        for units, price in _priced(tariff, charged, meter, taken, position):
-            yield meter, units, price, offer.price_version
+            version = f"{offer.price_version} {grant.id}@{grant.since}"
+            found.append(Charge(meter, units, 0, version))
+        taken = record.meters.get(meter, 0) - rest[meter]
+        use = Use(tariff, record.meters, meter, taken)
+        if tiered.is_counted(tariff, meter):
+            named = counting.period_named(tariff.per, record.at_us, offer.zone, first_open)
+            key = counting.of_use(record.contract, tariff, record.model, meter, named)
+            use = use._replace(position=counters.get(key, 0))
+            if use.units:
+                counters[key] = tiered.position_after(use)
+                if tariff.kind == "volume" and meter not in tariff.blocks:
+                    found += _repriced(use, key, offer, window, counters)
+        version = offer.price_version
+        found += [Charge(*each, version, own=True) for each in tiered.pieces(use) if each[1]]
+    own = [each for each in found if each.own]
+    if not own or sum(each.units * each.price_pico for each in own) >= tariff.minimum_pico:
+        yield from found
+        return
+    yield from (each._replace(price_pico=0) if each.own else each for each in found)
+    yield Charge(MINIMUM, 1, tariff.minimum_pico, offer.price_version)
+
+
+def _repriced(
+    use: Use,
+    key: Counter,
+    offer: Offer,
+    window: int | None,
+    counters: MutableMapping[Counter, int],
+) -> Iterator[Charge]:
+    """What was used before at the tier reached before, taken back, and at the one reached now.
+
+    It is done for what this version has priced, in each of its windows.
+    """
+    version = offer.price_version
+    reached = counting.of_reached(key, version)
+    old = min(counters.get(reached, 0), len(use.tariff.tiers) - 1)
+    new = tiered.place_for(use.tariff, use.position + use.units)
+    if new != counters.get(reached, 0):
+        counters[reached] = new
+    if new != old:
+        for place in (*range(len(offer.peaks)), None):
+            units = counters.get(counting.of_volume(key, version, place), 0)
+            tiers = tariff_of(offer, place).tiers
+            for count, tier in ((-units, tiers[old]), (units, tiers[new])):
+                if units and use.meter in tier.rates.prices:
+                    yield Charge(use.meter, count, tier.rates.prices[use.meter], version)
+    mine = counting.of_volume(key, version, window)
+    counters[mine] = min(counters.get(mine, 0) + use.units, counting.COUNTER_MAX)
 
 
 def tariff_for(record: UsageRecord, offer: Offer) -> Tariff:
     """The prices of a call: those of the window that it falls into, or else the offer's own."""
+    return tariff_of(offer, calendar.peak_of(offer, record.at_us, ended_us(record)))
+
+
+def tariff_of(offer: Offer, window: int | None) -> Tariff:
+    """The prices of an offer in one of its windows, or outside all of them."""
     assert offer.tariff is not None, "a model that is not sold has no prices"
-    place = calendar.peak_of(offer, record.at_us, ended_us(record))
-    return offer.tariff if place is None else offer.peaks[place].tariff
+    return offer.tariff if window is None else offer.peaks[window].tariff
 
 
 def ended_us(record: UsageRecord) -> int:
     """When a call ended; one whose length is not known ended when it began."""
     return min(record.at_us + max(record.duration_us or 0, 0), AT_LIMIT_US)
-
-
-def _priced(
-    tariff: Tariff, charged: Mapping[str, int], meter: str, taken: int, position: int
-) -> Iterator[tuple[int, int]]:
-    """The units of a meter at each of its prices, without the first ones that are ``taken``.
-
-    ``position`` is how many were used before in the month.
-    """
-    units = charged.get(meter, 0) - taken
-    if tariff.kind == "graduated":
-        yield from _spread(tariff, meter, position, units)
-    elif tariff.kind == "progressive" and meter in PROMPT_METERS:
-        before = PROMPT_ORDER[: PROMPT_ORDER.index(meter)]
-        first = sum(charged.get(each, 0) for each in before)
-        yield from _spread(tariff, meter, first + taken, units)
-    else:
-        tier = offers.tier_for(tariff, sum(charged.get(each, 0) for each in PROMPT_METERS))
-        if meter in tier.rates.prices:
-            yield units, tier.rates.prices[meter]
-
-
-def _spread(tariff: Tariff, meter: str, first: int, units: int) -> Iterator[tuple[int, int]]:
-    """Units over tiers, from the place of the first one on."""
-    below = 0
-    for tier in tariff.tiers:
-        up_to = first + units if tier.up_to is None else tier.up_to
-        if meter in tier.rates.prices:
-            part = min(first + units, up_to) - max(first, below)
-            yield max(part, 0), tier.rates.prices[meter]
-        below = up_to

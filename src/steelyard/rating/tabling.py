@@ -3,54 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from steelyard.catalogue.documents import Tariff
-from steelyard.catalogue.offers import Offer
-from steelyard.rating.calls import METER_ROW, Calls, Flags, Group, Ints, coded
+from steelyard.rating import clocks
+from steelyard.rating.calls import Calls, Flags, Ints, coded
 from steelyard.rating.divisible import Divided
-from steelyard.rating.lines import Side
 from steelyard.rating.schema import SCHEMA
-from steelyard.values import periods
-from steelyard.values.meters import PROMPT_ORDER
+from steelyard.rating.slots import Part, Slot, minimize
 from steelyard.values.periods import Month
 
 _INT64_MAX = 2**63 - 1
-_MONTHS = 12
-
-
-class Slot(NamedTuple):
-    """A line that each call of a part has, should it have units of the meter."""
-
-    customer: str
-    contract: str
-    model: str
-    deployment: str
-    side: Side
-    component: str
-    party: str
-    meter: str
-    currency: str
-    version: str
-    price_pico: int
-    span: tuple[int, int] | None
-    """The part of the prompt, or of the month, with this price; None: all units have it."""
-    grant: int | None = None
-    """The place of the grant that covers these units; None: they are charged."""
-
-
-class Part(NamedTuple):
-    """Calls of one group, one offer, one window and one tier, and their slots in order of lines."""
-
-    rows: Ints
-    group: Group
-    offer: Offer
-    tariff: Tariff
-    slots: list[Slot]
 
 
 def table(calls: Calls, parts: list[Part], months: Ints, divided: Sequence[Divided]) -> pa.Table:
@@ -61,7 +27,7 @@ def table(calls: Calls, parts: list[Part], months: Ints, divided: Sequence[Divid
     columns: dict[str, pa.Array[Any]] = {
         name: _word([getattr(each, name) for each in slots], slot)
         for name in Slot._fields
-        if name not in {"price_pico", "span", "grant"}
+        if name not in {"price_pico", "counted", "own"}
     }
     columns["period"] = _period(row, months)
     ids = pa.Array.from_buffers(
@@ -87,10 +53,9 @@ def _placed(calls: Calls, parts: list[Part], divided: Sequence[Divided]) -> tupl
     for part, each in zip(parts, divided, strict=True):
         units = np.empty((len(part.slots), len(part.rows)), dtype=np.int64)
         for place, slot in enumerate(part.slots):
-            source = calls.charged if slot.side == "charge" else calls.produced
-            units[place] = source[METER_ROW[slot.meter]][part.rows]
-            if slot.side == "charge":
-                units[place] = _units(calls, part, slot, each, units[place])
+            units[place] = slot.counted(calls, part, each)
+        if part.tariff.minimum_pico:
+            minimize(part.slots, part.tariff.minimum_pico, units)
         present = units != 0
         rank = np.cumsum(present, axis=0)
         if part.slots:
@@ -110,37 +75,12 @@ def _placed(calls: Calls, parts: list[Part], divided: Sequence[Divided]) -> tupl
     return np.repeat(np.arange(len(counts)), counts), all_slots, all_units
 
 
-def _units(calls: Calls, part: Part, slot: Slot, divided: Divided, units: Ints) -> Ints:
-    """The units of a meter that a slot is for, of each call."""
-    if slot.grant is not None:
-        return divided.covered.get((slot.grant, slot.meter), np.zeros_like(units))
-    taken = divided.taken.get(slot.meter)
-    rest = units if taken is None else units - taken
-    if slot.span is None:
-        return rest
-    if slot.meter in divided.first:
-        return _within(rest, divided.first[slot.meter], slot.span)
-    before = PROMPT_ORDER[: PROMPT_ORDER.index(slot.meter)]
-    first = calls.charged[[METER_ROW[each] for each in before]][:, part.rows].sum(axis=0)
-    return _within(rest, first if taken is None else first + taken, slot.span)
-
-
-def _within(units: Ints, first: Ints, span: tuple[int, int]) -> Ints:
-    """How many of the units that begin at ``first`` are in a span."""
-    inside = np.minimum(first + units, span[1]) - np.maximum(first, span[0])
-    return np.maximum(inside, 0)
-
-
 def months_of(calls: Calls, parts: list[Part], first_open: Month | None) -> Ints:
     """The month of each call, counted from the year 0."""
     months = np.zeros(len(calls.at_us), dtype=np.int64)
     for part in parts:
-        at_us, zone = calls.at_us[part.rows], part.offer.zone
-        first = _number(periods.month_of(int(at_us.min()), zone))
-        last = _number(periods.month_of(int(at_us.max()), zone))
-        starts = [periods.bounds_us(month_of(each), zone)[0] for each in range(first, last + 1)]
-        months[part.rows] = first - 1 + np.searchsorted(starts, at_us, side="right")
-    return months if first_open is None else np.maximum(months, _number(first_open))
+        months[part.rows] = clocks.months(calls.at_us[part.rows], part.offer.zone)
+    return months if first_open is None else np.maximum(months, clocks.number_of(first_open))
 
 
 def _period(row: Ints, months: Ints) -> pa.Array[Any]:
@@ -150,16 +90,7 @@ def _period(row: Ints, months: Ints) -> pa.Array[Any]:
     found, places = np.unique(months[lined], return_inverse=True)
     place = np.zeros(len(months), dtype=np.int32)
     place[lined] = places
-    return _dictionary(place[row], [str(month_of(number)) for number in found.tolist()])
-
-
-def _number(period: Month) -> int:
-    return period.year * _MONTHS + period.month - 1
-
-
-def month_of(number: int) -> Month:
-    """The month of a number that ``months_of`` gives."""
-    return Month(number // _MONTHS, number % _MONTHS + 1)
+    return _dictionary(place[row], [str(clocks.month_of(number)) for number in found.tolist()])
 
 
 def _word(words: list[str], slot: Ints) -> pa.Array[Any]:
@@ -186,8 +117,9 @@ def _products(units: Ints, price_pico: Ints) -> pa.Array[Any]:
     words[:, 0] = low
     words[:, 1] = low >> 63
     size = np.abs(price_pico)
-    if len(low) and int(units.max()) * int(size.max()) > _INT64_MAX:
-        wide = np.flatnonzero(units > _INT64_MAX // np.maximum(size, 1))
+    count = np.abs(units)
+    if len(low) and int(count.max()) * int(size.max()) > _INT64_MAX:
+        wide = np.flatnonzero(count > _INT64_MAX // np.maximum(size, 1))
         pairs = zip(units[wide].tolist(), price_pico[wide].tolist(), strict=True)
         words[wide, 1] = [count * price >> 64 for count, price in pairs]
     return pa.Array.from_buffers(pa.decimal128(38, 0), len(low), [None, pa.py_buffer(words.data)])

@@ -33,6 +33,8 @@ METERS: dict[str, Meter] = {
     "training_tokens": Meter("token", "Tokens trained on, times the epochs."),
     "node_hours": Meter("hour", "Hours of a node reserved."),
     "seats": Meter("seat", "Seats licensed."),
+    "blocks": Meter("block", "Blocks of units begun, where units are sold by the block."),
+    "minimum_charge": Meter("call", "Calls that cost the least that a call may cost."),
 }
 
 PROMPT_METERS = (

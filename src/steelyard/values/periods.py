@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, timedelta
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -13,6 +14,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _DAY = timedelta(days=1)
 _DECEMBER = 12
+_QUARTER = 3
+
+Per = Literal["day", "week", "month", "quarter", "year"]
+"""How long something is counted before it begins anew: of the calendar, weeks from Monday."""
 
 
 class PeriodError(ValueError):
@@ -79,6 +84,33 @@ def month_of(at_us: int, zone: str) -> Month:
     read = Month(local.year, local.month)
     after = following(read)
     return after if at_us >= bounds_us(read, zone)[1] else read
+
+
+def named(per: Per, at_us: int, zone: str) -> str:
+    """The period that holds an instant, named by its last day or month, so that names sort.
+
+    ``2026-11-05``, ``2026-11-08 week``, ``2026-11``, ``2026-12 quarter``, ``2026-12 year``. Days
+    and weeks are those that the wall clock reads.
+    """
+    if per in {"day", "week"}:
+        return day_named(per, from_us(at_us, zone).date())
+    return month_named(per, month_of(at_us, zone))
+
+
+def day_named(per: Per, day: date) -> str:
+    """The name of a day, or of the week that it is in."""
+    if per == "day":
+        return day.isoformat()
+    return f"{day + (6 - day.weekday()) * _DAY:%Y-%m-%d} week"
+
+
+def month_named(per: Per, period: Month) -> str:
+    """The name of a month, or of the quarter or year that it is in."""
+    if per == "month":
+        return str(period)
+    if per == "year":
+        return f"{Month(period.year, _DECEMBER)} year"
+    return f"{Month(period.year, -(-period.month // _QUARTER) * _QUARTER)} quarter"
 
 
 def day_bounds_us(at_us: int, zone: str) -> tuple[int, int]:
