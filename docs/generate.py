@@ -13,7 +13,7 @@ from steelyard.cli.main import cli
 from steelyard.edge.errors import ERRORS
 from steelyard.edge.telemetry.families import FAMILIES
 from steelyard.settings import Settings
-from steelyard.values.meters import METERS
+from steelyard.values.meters import ALL_METERS
 
 REFERENCE = Path(__file__).parent / "reference"
 COLUMNS = 96
@@ -120,7 +120,7 @@ def settings_sections() -> Iterator[str]:
 
 def meter_sections() -> Iterator[str]:
     """A heading, the unit and the meaning of each meter."""
-    for name, meter in METERS.items():
+    for name, meter in ALL_METERS.items():
         yield f"## {name}\n\n{meter.meaning} Unit: {meter.unit}."
 
 

@@ -14,7 +14,7 @@ from steelyard.catalogue.documents import Contract, Edition, Party, Terms, party
 from steelyard.rating.lines import LineSum
 from steelyard.values import meters, money, periods
 
-_METER_ORDER = {name: place for place, name in enumerate(meters.METERS)}
+_METER_ORDER = {name: place for place, name in enumerate(meters.ALL_METERS)}
 
 
 class InvoiceLine(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ from steelyard.catalogue.documents import (
     Tariff,
     Window,
 )
+from steelyard.catalogue.items import references
 from steelyard.catalogue.limits import Limit
 from steelyard.catalogue.places import Path
 from steelyard.catalogue.sheets import Found, Sheet, T, suggestion
@@ -97,6 +98,7 @@ def check(draft: Draft) -> None:
         for price in book.value.prices:
             _affordable(price.windows, [price.tariff], _within(book, ()))
     _steady_grants(draft.contracts)
+    references.check(draft.contracts, models, draft.declared["earner"])
     for contract in draft.contracts:
         _contract(draft, contract, models, books)
         _calendars(contract, books, holidays)
@@ -262,10 +264,11 @@ def _covers(earlier: PriceRule, later: PriceRule) -> bool:
 
 
 def _share(draft: Draft, share: Found[ShareRule], models: set[str]) -> None:
+    sold = models | references.names(draft.contracts)
     for index, cost in enumerate(share.value.costs):
         at = ("cost", index)
         _known(draft, "earner", cost.earner, _within(share, (*at, "earner")))
-        _matches(cost.models, "model", models, _within(share, (*at, "models")))
+        _matches(cost.models, "model", sold, _within(share, (*at, "models")))
         deployments = draft.declared["deployment"]
         where = _within(share, (*at, "deployments"))
         _matches(cost.deployments, "deployment", deployments, where)

@@ -16,12 +16,13 @@ from steelyard.catalogue.documents import (
     Tariff,
     Terms,
 )
+from steelyard.catalogue.items import tables
 from steelyard.catalogue.names import Identifier, Pattern, Text
 from steelyard.catalogue.shapes import shape, shapes
 from steelyard.catalogue.sheets import Found, Sheet
 from steelyard.values import money, periods
 
-_LISTS = ("price", "grant")
+_LISTS = ("price", "grant", *tables.READERS)
 
 
 class _Terms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,7 +56,7 @@ def read(sheet: Sheet, studio_zone: str) -> Found[Contract] | None:
     raw = {name: value for name, value in sheet.table.items() if name not in _LISTS}
     head = shape(sheet, (), raw, _Head, also=_LISTS)
     rows = shapes(sheet, "price", _Price)
-    if "price" not in sheet.table and not sheet.faults[before:]:
+    if not {"price", *tables.READERS} & sheet.table.keys() and not sheet.faults[before:]:
         sheet.fault((), "this contract sells nothing; add [[price]] with a model and its price")
     if head is None:
         for row in rows:
@@ -66,6 +67,7 @@ def read(sheet: Sheet, studio_zone: str) -> Found[Contract] | None:
     terms = _terms(sheet, head.terms)
     rules = [_rule(row, zone or "UTC") for row in rows]
     given = grants.read(sheet, zone or "UTC")
+    items = tables.read(sheet, currency or "CNY")
     if currency is None or zone is None or terms is None or len(sheet.faults) > before:
         return None
     contract = Contract(
@@ -79,6 +81,7 @@ def read(sheet: Sheet, studio_zone: str) -> Found[Contract] | None:
         terms=terms,
         prices=tuple(rule for rule in rules if rule is not None),
         grants=given,
+        items=items,
     )
     return Found(sheet, (), contract)
 

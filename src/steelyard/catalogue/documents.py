@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from steelyard.catalogue.items.kinds import Item
 from steelyard.values.periods import Per
 
 TierKind = Literal["whole", "progressive", "graduated", "volume"]
@@ -254,6 +255,8 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     prices: tuple[PriceRule, ...]
     grants: tuple[Grant, ...] = ()
     """In the order in which they cover: by priority, then by expiry, then by age."""
+    items: tuple[Item, ...] = ()
+    """What is charged by period or by event, in the order in which it is rated."""
 
 
 class CostRule(msgspec.Struct, frozen=True, kw_only=True):

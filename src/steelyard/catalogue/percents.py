@@ -35,6 +35,28 @@ def discount(sheet: Sheet, path: Path, written: object) -> int | None:
     return ppm
 
 
+def percent(sheet: Sheet, path: Path, written: object, what: str) -> int | None:
+    """A part of something as parts per million; without one it is 0. ``what`` is what it is."""
+    if written is None:
+        return 0
+    found = _percent(written)
+    if found is None:
+        reason = 'between "0%" and "100%", in quotes and with at most four decimals'
+        sheet.fault(path, f"write the {what} in per cent, {reason}")
+    return found
+
+
+def _percent(written: object) -> int | None:
+    match = _PERCENT.fullmatch(written) if isinstance(written, str) else None
+    if match is None:
+        return None
+    try:
+        ppm = money.scaled(match.group(1), _PPM_PER_PERCENT)
+    except money.MoneyError:
+        return None
+    return ppm if 0 <= ppm <= money.PER_MILLION else None
+
+
 def factor(sheet: Sheet, path: Path, written: object) -> int | None:
     """A factor as parts per million: ``"2"`` is 2,000,000."""
     if not isinstance(written, str):

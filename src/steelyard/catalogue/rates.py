@@ -170,11 +170,13 @@ def rates(
     path: Path,
     tables: Mapping[str, Table],
     least_pico: int = TOKEN_PRICE_MIN_PICO,
+    known: Mapping[str, meters.Meter] = meters.METERS,
 ) -> Rates | None:
     """Turn ``per_million`` and other tables into prices by meter; None when they are faulty.
 
     A meter sold by the block stands alone: no other one falls back on its price.
     Unit: ``least_pico`` pico-units per token, below which the unit of a price was mistaken.
+    ``known`` are the meters that may have a price here.
     """
     prices: dict[str, int] = {}
     sound = True
@@ -185,7 +187,7 @@ def rates(
     for table, names in tables.items():
         for name, written in names.items():
             where = (*path, table, name)
-            meter = _meter(sheet, where, table, name)
+            meter = _meter(sheet, where, table, name, known)
             price = _price(sheet, where, table, written)
             if meter is None or price is None:
                 sound = False
@@ -199,22 +201,20 @@ def rates(
     for meter, like in FALLBACKS:
         if like in prices and like not in tables.get("per_block", {}):
             prices.setdefault(meter, prices[like])
-    return (
-        Rates({meter: prices[meter] for meter in meters.METERS if meter in prices})
-        if sound
-        else None
-    )
+    return Rates({meter: prices[meter] for meter in known if meter in prices}) if sound else None
 
 
-def _meter(sheet: Sheet, where: Path, table: str, name: str) -> str | None:
-    if name in meters.METERS:
+def _meter(
+    sheet: Sheet, where: Path, table: str, name: str, among: Mapping[str, meters.Meter]
+) -> str | None:
+    if name in among:
         return name
-    if name + TOKENS in meters.METERS:
+    if name + TOKENS in among:
         if table == "per_million":
             return name + TOKENS
         sheet.fault(where, f'write the whole name of the meter here: "{name}{TOKENS}"')
         return None
-    known = _PER_MILLION_NAMES if table == "per_million" else list(meters.METERS)
+    known = _PER_MILLION_NAMES if table == "per_million" else list(among)
     sheet.fault(where, f'unknown meter "{name}"{suggestion(name, known)}')
     return None
 

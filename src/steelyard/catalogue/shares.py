@@ -12,6 +12,7 @@ from steelyard.catalogue.documents import CostRule, ShareRule
 from steelyard.catalogue.names import Identifier, Pattern
 from steelyard.catalogue.shapes import shape, shapes
 from steelyard.catalogue.sheets import Found, Sheet
+from steelyard.values.meters import ALL_METERS
 
 
 class _Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,7 +59,7 @@ def read(sheet: Sheet, studio_zone: str) -> Found[ShareRule] | None:
 def _cost(row: Found[_Cost]) -> CostRule | None:
     raw = row.value
     tables = {"per_million": raw.per_million, "per_unit": raw.per_unit}
-    found = rates.rates(row.sheet, row.path, tables, rates.TOKEN_COST_MIN_PICO)
+    found = rates.rates(row.sheet, row.path, tables, rates.TOKEN_COST_MIN_PICO, ALL_METERS)
     if found is None:
         return None
     return CostRule(

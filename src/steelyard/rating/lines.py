@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-Side = Literal["charge", "cost"]
+Side = Literal["charge", "cost", "deposit"]
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from steelyard.catalogue.documents import Edition, Party, party
 from steelyard.rating.lines import LineSum
 from steelyard.values import meters, money, periods
 
-_METER_ORDER = {name: place for place, name in enumerate(meters.METERS)}
+_METER_ORDER = {name: place for place, name in enumerate(meters.ALL_METERS)}
 _COMPONENT_ORDER = {name: place for place, name in enumerate(meters.COMPONENTS)}
 
 

@@ -37,6 +37,33 @@ METERS: dict[str, Meter] = {
     "minimum_charge": Meter("call", "Calls that cost the least that a call may cost."),
 }
 
+PERIOD_METERS: dict[str, Meter] = {
+    "fees": Meter("fee", "A fee of a term, or of what is left of one."),
+    "instances": Meter("instance", "Instances licensed."),
+    "years": Meter("year", "Years licensed."),
+    "node_months": Meter("node-month", "Months of a node, whole or in part."),
+    "unit_hours": Meter("hour", "Hours of a model unit reserved."),
+    "unit_months": Meter("unit-month", "Months of a model unit reserved."),
+    "unit_days": Meter("day", "Days of a model unit that was given back early."),
+    "input_tpm_hours": Meter("input TPM-hour", "Input tokens a minute reserved, times the hours."),
+    "output_tpm_hours": Meter("output TPM-hour", "The same of output."),
+    "input_tpm_days": Meter("input TPM-day", "Input tokens a minute reserved, times the days."),
+    "output_tpm_days": Meter("output TPM-day", "The same of output."),
+    "compute_hours": Meter("hour", "Hours of computing in training."),
+    "person_days": Meter("day", "Days of people's work or teaching."),
+    "person_hours": Meter("hour", "Hours of people's work or teaching."),
+    "milestones": Meter("milestone", "Parts of a project, accepted."),
+    "change_orders": Meter("order", "Changes of a project, accepted."),
+    "revenue": Meter("coin", "Somebody's revenue, in its smallest coins."),
+    "shortfalls": Meter("shortfall", "What a commitment is short of."),
+    "breakage": Meter("plan", "What was paid in advance and never used."),
+    "service_credits": Meter("credit", "What is given back for a service below its level."),
+    "deposits": Meter("deposit", "What was paid before, or is kept back until later."),
+}
+"""What contracts charge for by period or by event, and no call has."""
+
+ALL_METERS: dict[str, Meter] = METERS | PERIOD_METERS
+
 PROMPT_METERS = (
     "input_tokens",
     "cached_input_tokens",
@@ -58,6 +85,11 @@ PRICED_PER: dict[str, tuple[int, str]] = {
     "byte-hour": (10**6, "1M byte-h"),
     "token-hour": (10**6, "1M token-h"),
     "millisecond": (1000, "1,000 ms"),
+    "input TPM-hour": (10**4, "10K TPM-h"),
+    "output TPM-hour": (10**3, "1K TPM-h"),
+    "input TPM-day": (10**4, "10K TPM-d"),
+    "output TPM-day": (10**3, "1K TPM-d"),
+    "coin": (100, "100 coins"),
 }
 """For how many of a unit a price is printed, and what to call them; else for one."""
 
@@ -69,5 +101,5 @@ def in_words(meter: str) -> str:
 
 def priced_per(meter: str) -> tuple[int, str]:
     """For how many units a meter's price is printed, and what to call them."""
-    unit = METERS[meter].unit
+    unit = ALL_METERS[meter].unit
     return PRICED_PER.get(unit, (1, unit))

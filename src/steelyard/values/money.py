@@ -140,9 +140,44 @@ def divide_half_even(numerator: int, denominator: int) -> int:
     return quotient
 
 
+def divide_down(numerator: int, denominator: int) -> int:
+    """The greatest whole number that is not above the true quotient."""
+    assert denominator > 0
+    return numerator // denominator
+
+
+def divide_up(numerator: int, denominator: int) -> int:
+    """The least whole number that is not below the true quotient."""
+    assert denominator > 0
+    return -(-numerator // denominator)
+
+
+def coin_pico(currency: str) -> int:
+    """The smallest coin in which a currency is paid. Unit: pico-units."""
+    return int(PICO // 10 ** CURRENCY_PLACES[currency])
+
+
+def to_coin(numerator: int, denominator: int, currency: str) -> int:
+    """A quotient of amounts in whole coins, half to even. Unit: pico-units."""
+    coin = coin_pico(currency)
+    return divide_half_even(numerator, denominator * coin) * coin
+
+
+def part(amount_pico: int, days: tuple[int, int], of: int, currency: str) -> int:
+    """What an amount of ``of`` days is worth from one of them to another, in whole coins.
+
+    Parts that follow on each other sum to the whole, wherever it is divided: what is worth the
+    days from the first one on is rounded, half to even, and a part is the difference.
+    """
+    first, last = days
+    assert 0 <= first <= last <= of
+    before = to_coin(amount_pico * first, of, currency)
+    return (amount_pico if last == of else to_coin(amount_pico * last, of, currency)) - before
+
+
 def round_total(total_pico: int, currency: str) -> Rounded:
     """A document's total in the currency's payable places: half to even, once, remainder kept."""
-    step = PICO // 10 ** CURRENCY_PLACES[currency]
+    step = coin_pico(currency)
     paid = divide_half_even(total_pico, step) * step
     return Rounded(paid, total_pico - paid)
 

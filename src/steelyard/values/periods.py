@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
@@ -52,6 +53,36 @@ def following(period: Month) -> Month:
     if period.month == _DECEMBER:
         return Month(period.year + 1, 1)
     return Month(period.year, period.month + 1)
+
+
+def preceding(period: Month) -> Month:
+    """The month before."""
+    if period.month == 1:
+        return Month(period.year - 1, _DECEMBER)
+    return Month(period.year, period.month - 1)
+
+
+def months_between(first: Month, last: Month) -> int:
+    """How many months one is after another; negative when it is before."""
+    return (last.year - first.year) * _DECEMBER + last.month - first.month
+
+
+def months_later(day: date, months: int) -> date:
+    """The same day of another month, or its last one where the month is shorter."""
+    number = day.year * _DECEMBER + day.month - 1 + months
+    year, month = number // _DECEMBER, number % _DECEMBER + 1
+    return date(year, month, min(day.day, calendar.monthrange(year, month)[1]))
+
+
+def midnight_us(day: date, zone: str) -> int:
+    """The first instant of a day in ``zone``."""
+    return _midnight_us(day, ZoneInfo(zone))
+
+
+def day_of(at_us: int, zone: str) -> date:
+    """The day of ``zone`` that holds an instant."""
+    start, _ = day_bounds_us(at_us, zone)
+    return from_us(start, zone).date()
 
 
 def to_us(moment: datetime) -> int:

@@ -1,0 +1,98 @@
+"""Projects: advance, milestones, change orders, days of work, retention."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from steelyard.catalogue.items.kinds import Project
+from steelyard.rating.periods import told
+from steelyard.rating.periods.told import Due, Span, Told
+from steelyard.values import money
+from steelyard.values.events import Event
+
+COINS = "coins"
+"""What the event says that changes a project: what it is worth, in the smallest coins."""
+
+
+def dues(item: Told[Project], span: Span) -> Iterator[Due]:
+    """What is due of a project in a month."""
+    for due in _all(item, span.end_us):
+        if span.holds(due.at_us):
+            yield due
+
+
+def _all(item: Told[Project], until_us: int) -> Iterator[Due]:
+    """Everything before an instant, in the order in which it happened.
+
+    ``advance`` is what of it has not been taken off a milestone, ``kept`` what is retained.
+    """
+    parts: dict[str, int] = {}
+    orders: dict[str, int] = {}
+    accepted: set[str] = set()
+    kept = 0
+    running = False
+    for event in item.events:
+        project = item.at(event.at_us)
+        if event.at_us >= until_us or project is None:
+            return
+        coin = money.coin_pico(item.currency)
+        match event.what:
+            case "begun" if not running:
+                running = True
+                parts = _advance(project, item.currency)
+                yield from told.deposit(event.at_us, event.id, "advance", sum(parts.values()))
+                yield from told.deposit(event.at_us, event.id, "budget", project.budget_pico)
+            case "changed":
+                orders[event.name] = event.units.get(COINS, 0) * coin
+            case "accepted" if event.name not in accepted:
+                worth_pico = _worth(project, orders, event.name)
+                if worth_pico is None:
+                    continue
+                accepted.add(event.name)
+                meter = "change_orders" if event.name in orders else "milestones"
+                due = Due(event.at_us, event.id, meter, 1, 0, event.name)
+                yield from told.amount(due, worth_pico)
+                off = parts.pop(event.name, 0)
+                yield from told.deposit(event.at_us, event.id, "advance", -off)
+                held_pico = _retained(project, worth_pico, item.currency)
+                kept += held_pico
+                yield from told.deposit(event.at_us, event.id, "retention", -held_pico)
+            case "released":
+                yield from told.deposit(event.at_us, event.id, "retention", kept)
+                kept = 0
+            case "reported":
+                yield from _work(project, event)
+            case "ended" if running:
+                yield from told.deposit(event.at_us, event.id, "advance", -sum(parts.values()))
+                running, parts = False, {}
+            case _:
+                pass
+
+
+def _advance(project: Project, currency: str) -> dict[str, int]:
+    """The advance of all milestones, as it is taken off each of them: whole coins, none lost."""
+    worths = [each.amount_pico for each in project.milestones]
+    advance = money.to_coin(sum(worths) * project.advance_ppm, money.PER_MILLION, currency)
+    if not advance:
+        return {}
+    coin = money.coin_pico(currency)
+    shares = money.share(advance // coin, worths)
+    return {each.id: share * coin for each, share in zip(project.milestones, shares, strict=True)}
+
+
+def _worth(project: Project, orders: dict[str, int], name: str) -> int | None:
+    if name in orders:
+        return orders[name]
+    return next((each.amount_pico for each in project.milestones if each.id == name), None)
+
+
+def _retained(project: Project, worth_pico: int, currency: str) -> int:
+    return money.to_coin(worth_pico * project.retention_ppm, money.PER_MILLION, currency)
+
+
+def _work(project: Project, event: Event) -> Iterator[Due]:
+    prices = (("person_days", project.person_day_pico), ("person_hours", project.person_hour_pico))
+    for meter, price_pico in prices:
+        units = event.units.get(meter, 0)
+        if units and price_pico is not None:
+            yield Due(event.at_us, event.id, meter, units, price_pico, event.name)
