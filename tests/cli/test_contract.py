@@ -135,6 +135,53 @@ units = 1000
 from = 2026-11-01
 every = "month"
 shared = true
+
+[[grant]]
+id = "gift"
+model = "MiniMax-M*"
+amount = "0.0005"
+from = 2026-11-03
+backdated = 2026-11-01
+until = 2027-01-01
+by = "end"
+
+[[grant]]
+id = "pack"
+model = ["kimi-k2*", "glm-4*"]
+tokens = 1_000_000
+item_price = "4"
+from = 2026-11-01
+not_service_tier = ["batch", "flex"]
+cached = "charged"
+paid = true
+
+[[subscription]]
+id = "coding-plan"
+model = ["kimi-k2*", "MiniMax-M2*"]
+from = 2026-11-05
+includes = { calls = { month = 90_000, week = 45_000, "5h" = 6_000 } }
+burn = [{ model = "kimi-k2.7-code-highspeed", each = "3" }, { each = "1" }]
+used_up = "stop"
+
+[[subscription]]
+id = "token-plan"
+model = "qwen3.6-plus"
+from = 2026-11-01
+includes = { credits = 25_000 }
+burn = [{ per_million = { input = "200", cached_input = "20", output = "1200" } }]
+round = "0.01"
+
+[[capacity]]
+id = "reserved"
+model = "glm-5.1"
+from = 2026-11-01
+input_tpm = 200_000
+output_tpm = 100_000
+last_call = "charged"
+burn = [{ tier = [
+  { up_to = 32_000, per_token = { input = "1.0", cached_input = "0.2", output = "1.0" } },
+  { per_token = { input = "1.33", cached_input = "0.266", output = "1.17" } },
+] }]
 """,
 }
 CALLS = """timestamp,model,service_tier,region,mode,seconds,input_tokens,output_tokens,images
@@ -150,6 +197,9 @@ CALLS = """timestamp,model,service_tier,region,mode,seconds,input_tokens,output_
 2026-11-03T10:00:05+08:00,qwen3.7-plus,,,,,1,500,0
 2026-11-03T10:00:06+08:00,qwen3-vl-plus,,,,,1000,500,101
 2026-11-03T10:00:07+08:00,qwen3-32b,,,,,1000,500,0
+2026-11-03T10:00:08+08:00,qwen3.6-plus,,,,,8349,573,0
+2026-11-03T10:00:09+08:00,glm-5.1,,,,,50000,1000,0
+2026-11-03T10:00:10+08:00,MiniMax-M3,,,,,1000,500,0
 """
 
 
@@ -237,6 +287,9 @@ STEPS = [
     (9, "1,499 units of input used before are taken back at 2, and charged at 1.5", "0.005252"),
     (10, "images 0.5 for each 100 begun in the month by each model", "1.006"),
     (11, "Its own prices come to less than a call costs at least, 0.01", "0.01"),
+    (12, "They count as 0.69 credits.", "0"),
+    (13, "They count as 55,940 tokens.", "0"),
+    (14, "0.0005 CNY of it are paid by gift.", "0.0045"),
 ]
 
 

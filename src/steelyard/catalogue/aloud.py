@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from steelyard.catalogue import phrases
+from steelyard.catalogue import given, phrases, wording
 from steelyard.catalogue.documents import (
     COUNTED,
     Contract,
     Edition,
-    Grant,
     Holidays,
-    Labels,
     PriceRule,
     Rates,
     Tariff,
@@ -53,7 +51,7 @@ def _contract(edition: Edition, version: Contract, language: Language) -> Iterat
     yield say(language, "several")
     for place, rule in enumerate(version.prices, start=1):
         yield f"{place}. {_rule(edition, rule, language)}"
-    yield from (grant(each, language) for each in version.grants)
+    yield from (given.grant(each, version.currency, language) for each in version.grants)
     if len(version.grants) > 1:
         yield say(language, "order_of_cover")
     yield say(language, "fallback")
@@ -86,47 +84,7 @@ def _rule(edition: Edition, rule: PriceRule, language: Language) -> str:
 def priced_for(rule: PriceRule, language: Language) -> str:
     """Which calls a price is for."""
     named = "any_model" if rule.model == "*" else "models"
-    return _called(say(language, named, model=rule.model), rule.labels, language)
-
-
-def _called(models: str, only: Labels, language: Language) -> str:
-    return say(language, "comma").join([models, *labels(only, language)])
-
-
-def labels(only: Labels, language: Language) -> list[str]:
-    """What a price says of the calls that it is for, beside their model."""
-    words: list[str] = []
-    if only.service_tier is not None:
-        words.append(say(language, f"tier_{only.service_tier}"))
-    if only.region is not None:
-        words.append(say(language, "region", region=only.region))
-    if only.mode is not None:
-        words.append(say(language, "mode", mode=only.mode))
-    return words
-
-
-def grant(given: Grant, language: Language) -> str:
-    """What a grant gives, to whom and for how long."""
-    what = say(language, "grant_tokens", size=f"{given.size:,}")
-    if len(given.meters) == 1:
-        named = phrases.meter(language, *given.meters)
-        what = say(language, "grant_units", size=f"{given.size:,}", meter=named)
-    last = ""
-    if given.until:
-        last = say(language, "grant_until", day=given.until)
-    named = "all_of_them" if given.model == "*" else "some_models"
-    models = _called(say(language, named, model=given.model), given.labels, language)
-    whose = say(language, "all_models" if given.shared else "each_model")
-    return say(
-        language,
-        "grant",
-        what=what,
-        models=f"{models} ({whose})" if language == "en" else f"{models}（{whose}）",
-        every=say(language, "grant_month") if given.every else "",
-        first=given.since,
-        last=last,
-        id=given.id,
-    )
+    return wording.called(say(language, named, model=rule.model), rule.labels, language)
 
 
 def tiers_of(priced: Tariff, language: Language) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar, cast
 
 import msgspec
 
@@ -67,6 +67,9 @@ class _Version(_Document, Protocol):
     @property
     def valid_from(self) -> str: ...
 
+
+GIVEN = ("grant", "subscription", "capacity")
+"""The tables of a contract that cover calls."""
 
 D = TypeVar("D", bound=_Document)
 V = TypeVar("V", bound=_Version)
@@ -182,9 +185,15 @@ def _contract(
 ) -> None:
     value = contract.value
     _known(draft, "customer", value.customer, _within(contract, ("customer",)))
-    for index, row in enumerate(contract.sheet.rows("grant")):
-        at = ("grant", index, "model")
-        _matches(str(row.get("model", "*")), "model", models, _within(contract, at))
+    for name in GIVEN:
+        for index, row in enumerate(contract.sheet.rows(name)):
+            written = row.get("model", "*")
+            if not isinstance(written, list):
+                _matches(str(written), "model", models, _within(contract, (name, index, "model")))
+                continue
+            for place, each in enumerate(cast("list[object]", written)):
+                at = (name, index, "model", place)
+                _matches(str(each), "model", models, _within(contract, at))
     for index, rule in enumerate(value.prices):
         at = ("price", index, "model")
         if rule.book is None:
@@ -244,15 +253,18 @@ def _steady_grants(contracts: Sequence[Found[Contract]]) -> None:
     """A grant is the same in all versions of a contract, since what it has covered is counted."""
     seen: dict[tuple[str, str], tuple[Found[Contract], Grant]] = {}
     for contract in contracts:
-        for index, row in enumerate(contract.sheet.rows("grant")):
-            found = [each for each in contract.value.grants if each.id == row.get("id")]
+        rows = [
+            (name, index, row.get("id"))
+            for name in GIVEN
+            for index, row in enumerate(contract.sheet.rows(name))
+        ]
+        for name, index, written in rows:
+            found = [each for each in contract.value.grants if each.id == written]
             for grant in found:
                 first, same = seen.setdefault((contract.value.id, grant.id), (contract, grant))
                 if same != grant:
-                    reason = f'grant "{grant.id}" is another one in {first.sheet.file}'
-                    contract.fault(
-                        ("grant", index, "id"), f"{reason}; give this one an id of its own"
-                    )
+                    reason = f'{name} "{grant.id}" is another one in {first.sheet.file}'
+                    contract.fault((name, index, "id"), f"{reason}; give this one an id of its own")
 
 
 def _covers(earlier: PriceRule, later: PriceRule) -> bool:

@@ -7,11 +7,20 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from steelyard.catalogue import grants, instants, percents, rates, windows
+from steelyard.catalogue import (
+    capacity,
+    grants,
+    instants,
+    percents,
+    rates,
+    subscriptions,
+    windows,
+)
 from steelyard.catalogue.documents import (
     COUNTED,
     MINIMUM_LIMIT_PICO,
     Contract,
+    Grant,
     PriceRule,
     Tariff,
     Terms,
@@ -22,7 +31,8 @@ from steelyard.catalogue.shapes import shape, shapes
 from steelyard.catalogue.sheets import Found, Sheet
 from steelyard.values import money, periods
 
-_LISTS = ("price", "grant", *tables.READERS)
+_GIVEN = ("grant", "subscription", "capacity")
+_LISTS = ("price", *_GIVEN, *tables.READERS)
 
 
 class _Terms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -66,7 +76,7 @@ def read(sheet: Sheet, studio_zone: str) -> Found[Contract] | None:
     zone = instants.zone(sheet, ("zone",), head.zone or studio_zone)
     terms = _terms(sheet, head.terms)
     rules = [_rule(row, zone or "UTC") for row in rows]
-    given = grants.read(sheet, zone or "UTC")
+    given = _given(sheet, zone or "UTC")
     items = tables.read(sheet, currency or "CNY")
     if currency is None or zone is None or terms is None or len(sheet.faults) > before:
         return None
@@ -84,6 +94,16 @@ def read(sheet: Sheet, studio_zone: str) -> Found[Contract] | None:
         items=items,
     )
     return Found(sheet, (), contract)
+
+
+def _given(sheet: Sheet, zone: str) -> tuple[Grant, ...]:
+    """All that pays before money does, in the order in which it covers."""
+    found = (
+        ("grant", grants.read(sheet, zone)),
+        ("subscription", subscriptions.read(sheet, zone)),
+        ("capacity", capacity.read(sheet, zone)),
+    )
+    return grants.ordered(sheet, found)
 
 
 def _terms(sheet: Sheet, raw: _Terms) -> Terms | None:

@@ -181,17 +181,50 @@ class ListPrice(msgspec.Struct, frozen=True, kw_only=True):
     windows: tuple[Window, ...] = ()
 
 
-class Grant(msgspec.Struct, frozen=True, kw_only=True):
-    """Units that cost nothing: the first ``size`` of all ``meters`` together. Unit: µs since 1970.
+class Quota(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of a grant there is at a time. Unit: ``size`` in the grant's parts.
 
-    It pays for calls admitted from ``from_us`` on and before ``until_us``, and for none before it.
-    Each model has it for itself unless ``shared``; with ``every`` it is there anew each month.
+    ``per`` is how long it lasts: ``once``; ``month``: of the calendar, in which calls are booked;
+    ``cycle``: a month from the grant's day; ``week``: seven days from it; ``minute``; ``5h``: any
+    five hours. ``meters`` are those that it counts; empty: all that the grant does.
+    """
+
+    name: str
+    size: int
+    per: str = "once"
+    meters: tuple[str, ...] = ()
+
+
+class Burn(msgspec.Struct, frozen=True, kw_only=True):
+    """What units of models count as; None: their price, in pico-units.
+
+    Unit: the tariff's prices are parts of a grant for one unit.
+    """
+
+    model: str
+    tariff: Tariff | None
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
+    """What pays before money does, or (``money``) instead of it. Unit: µs since 1970; parts.
+
+    The first ``size`` of all ``meters`` together cost nothing: as many units, or calls, each whole,
+    or credits that units burn (``burns``: the first that matches a model; a unit of a model that
+    none matches is not covered). ``scale`` parts are one of them. Each model has it for itself
+    unless ``shared``; with ``every`` it is there anew each month. Several ``quotas`` hold at once,
+    and take the place of ``size`` and ``every``.
+
+    It pays for calls admitted from ``from_us`` on and before ``until_us`` (``by``: which end of a
+    call has to be before it), and for none before, unless ``backdated``. ``last_call`` is what
+    becomes of a call that needs more than is left: it is divided, or charged whole, or covered
+    whole, and then more is used than there was.
     """
 
     id: str
-    model: str
+    model: str | tuple[str, ...]
+    """Shell patterns."""
     meters: tuple[str, ...]
-    size: int
+    size: int = 0
     from_us: int
     since: str
     until_us: int | None = None
@@ -201,6 +234,24 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     shared: bool = False
     labels: Labels = ANY
     priority: int = 0
+    gives: Literal["units", "calls", "credits", "money"] = "units"
+    quotas: tuple[Quota, ...] = ()
+    burns: tuple[Burn, ...] = ()
+    scale: int = 1
+    step: int = 1
+    """To how many parts what a call's units of a meter burn is rounded, half to even."""
+    last_call: Literal["divided", "charged", "covered"] = "divided"
+    by: Literal["start", "end"] = "start"
+    backdated: str | None = None
+    """Since when it pays, when that is before ``since``."""
+    tiers_excluded: tuple[str, ...] = ()
+    """The service tiers whose calls it never covers."""
+    cached_excluded: bool = False
+    """A call that read from a cache is not covered."""
+    used_up: Literal["charge", "stop"] = "charge"
+    """Whether calls beyond it are charged, or refused."""
+    paid: bool = False
+    """It was bought, and not given; of equal ones what was given goes first."""
 
 
 class PriceBook(msgspec.Struct, frozen=True, kw_only=True):

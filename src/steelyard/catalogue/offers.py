@@ -212,10 +212,16 @@ def _offer(
     )
 
 
+def patterns(grant: Grant) -> tuple[str, ...]:
+    """Which models a grant is for."""
+    return (grant.model,) if isinstance(grant.model, str) else grant.model
+
+
 def _covers(grant: Grant, model: str, called: Called, instant: int) -> bool:
     return (
-        fnmatchcase(model, grant.model)
+        any(fnmatchcase(model, each) for each in patterns(grant))
         and matches(grant.labels, called)
+        and called.service_tier not in grant.tiers_excluded
         and grant.from_us <= instant
         and (grant.until_us is None or instant < grant.until_us)
     )

@@ -106,10 +106,82 @@ PHRASES: dict[str, tuple[str, str]] = {
     "below_units": ("below {tokens}", "少于 {tokens}"),
     "grant": (
         (
-            "{what} are free{every} for {models} from {first}{last} ({id}); calls are covered in "
-            "the order in which they are booked, and none before that day."
+            "{what} are {state}{every} for {models} from {first}{last} ({id}); calls are covered "
+            "in the order in which they are booked, and none before that day."
         ),
-        "{models}自 {first}{last}起{every}免费 {what}（{id}）；按入账顺序抵扣，不追溯此前的用量。",
+        (
+            "{models}自 {first}{last}起{every}{state} {what}（{id}）；"
+            "按入账顺序抵扣，不追溯此前的用量。"
+        ),
+    ),
+    "grant_free": ("free", "免费"),
+    "grant_paid": ("paid for in advance", "预付"),
+    "grant_calls": ("{size} calls", "{size} 次调用"),
+    "grant_credits": ("{size} credits", "{size} 积分"),
+    "grant_money": ("{size} {currency} of what is charged", "金额 {size} {currency}"),
+    "per_cycle": ("{size} in each month from its day", "每个订阅月 {size}"),
+    "per_week": ("{size} in each seven days from its day", "每个订阅周 {size}"),
+    "per_hours": ("{size} in any {hours} hours", "任意 {hours} 小时内 {size}"),
+    "per_minute": ("{size} of {side} a minute", "每分钟{side} {size}"),
+    "side_input": ("input", "输入"),
+    "side_output": ("output", "输出"),
+    "burn_progressive": (
+        (
+            "Each token of the prompt counts as in the tier that it stands in, cached first; "
+            "output as in the one in which the prompt ends."
+        ),
+        "提示词逐 token 分档折算（缓存部分在前）；输出按提示词末尾所在档位折算。",
+    ),
+    "burn_whole": (
+        "The length of the whole prompt chooses one tier for the call.",
+        "以整个提示词的长度选择档位。",
+    ),
+    "burns": ("Of {model}, {per} counts as {weights}", "{model}：{per}折合 {weights}"),
+    "one_token": ("a token", "每 token "),
+    "a_million_tokens": ("a million tokens", "每百万 token "),
+    "a_call": ("a call", "每次调用"),
+    "all_meters": ("{weight}", "{weight}"),
+    "one_meter": ("{weight} of {meter}", "{meter} {weight}"),
+    "burn_price": (
+        "A token counts by its price: one at {price} {currency} a million counts as one.",
+        "token 按单价折算：每百万 {price} {currency} 的计为 1。",
+    ),
+    "given_rounded": (
+        "What a call's tokens of one meter count as is rounded to {step}, half to even.",
+        "每次调用每个计量项折算后取整到 {step}，四舍六入五成双。",
+    ),
+    "calls_whole": (
+        "A call is covered whole.",
+        "按次抵扣，整次调用不另收费。",
+    ),
+    "last_charged": (
+        "A call that needs more than is left is charged whole.",
+        "余量不足以抵扣整次调用时，该次调用全部收费。",
+    ),
+    "last_covered": (
+        "A call that needs more than is left is covered whole, though more is used than there was.",
+        "余量不足时，最后一次调用仍全部抵扣，允许超用。",
+    ),
+    "given_end": (
+        "A call is covered only if it has ended before {day}.",
+        "仅抵扣在 {day} 前结束的调用。",
+    ),
+    "given_backdated": (
+        "It was given on {day}, and pays for calls before it all the same.",
+        "{day} 发放，可抵扣此前的用量。",
+    ),
+    "not_tier": ("It does not cover {tiers} calls.", "不抵扣 {tiers} 调用。"),
+    "not_cached": (
+        "Input that is read from a cache is charged at its price.",
+        "缓存输入按其价格收费，不抵扣。",
+    ),
+    "cached_excluded": (
+        "A call that reads from a cache is not covered.",
+        "命中缓存的调用不抵扣。",
+    ),
+    "given_stop": (
+        "When it is used up, calls that it is for are refused.",
+        "用完即停：额度用尽后拒绝相关调用。",
     ),
     "grant_tokens": ("{size} tokens", "{size} token"),
     "grant_units": ("{size} units of {meter}", "{size} 单位{meter}"),
@@ -117,10 +189,11 @@ PHRASES: dict[str, tuple[str, str]] = {
     "grant_until": (" until the day before {day}", "（至 {day} 前一日）"),
     "order_of_cover": (
         (
-            "Of several grants the one of the lowest priority number covers first, then the one "
-            "that expires first, then the oldest."
+            "Of several of these the one of the lowest priority number covers first, then what "
+            "was given before what was paid for, then what is there anew each period, then the "
+            "one that expires first, then the oldest; money comes last."
         ),
-        "多项免费额度按优先级、到期先后、起始先后依次抵扣。",
+        ("多项额度依次按优先级、先赠后付、先周期额度、到期先后、起始先后抵扣；金额类最后抵扣。"),
     ),
     "up_to": ("up to {tokens} tokens, {tokens} included", "不超过 {tokens} token（含）"),
     "below": ("below {tokens} tokens", "少于 {tokens} token"),
@@ -201,6 +274,11 @@ PHRASES: dict[str, tuple[str, str]] = {
         "{units} units of {meter} are covered by {grant}, and cost nothing.",
         "{meter} {units} 单位由 {grant} 抵扣，不收费。",
     ),
+    "counts_as": ("They count as {size}.", "折合 {size}。"),
+    "credited": (
+        "{amount} {currency} of it are paid by {grant}.",
+        "其中 {amount} {currency} 由 {grant} 抵扣。",
+    ),
     "counted": (
         "What is used in the {per} before this call decides its price; the lines say how it fell.",
         "价格取决于本次调用之前的当{per}用量，结果见下表。",
@@ -253,6 +331,7 @@ METERS_ZH = {
     "seats": "席位",
     "blocks": "份数",
     "minimum_charge": "最低收费",
+    "credit": "抵扣金额",
 }
 
 DAYS = (

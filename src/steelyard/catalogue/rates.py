@@ -44,7 +44,8 @@ written as one per million is below 0.0001, the reverse is above 100,000.
 TOKEN_COST_MIN_PICO = 10
 """A component's part of a price can be a tenth of the lowest price. Unit: pico-units per token."""
 
-_PER_MILLION_NAMES = sorted({*meters.METERS, *(m.removesuffix(TOKENS) for m in meters.METERS)})
+_PRICED = [name for name in meters.METERS if name not in meters.MADE]
+_PER_MILLION_NAMES = sorted({*_PRICED, *(name.removesuffix(TOKENS) for name in _PRICED)})
 
 
 class RawTier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -207,14 +208,16 @@ def rates(
 def _meter(
     sheet: Sheet, where: Path, table: str, name: str, among: Mapping[str, meters.Meter]
 ) -> str | None:
-    if name in among:
+    if name in among and name not in meters.MADE:
         return name
     if name + TOKENS in among:
         if table == "per_million":
             return name + TOKENS
         sheet.fault(where, f'write the whole name of the meter here: "{name}{TOKENS}"')
         return None
-    known = _PER_MILLION_NAMES if table == "per_million" else list(among)
+    known = (
+        _PER_MILLION_NAMES if table == "per_million" else [m for m in among if m not in meters.MADE]
+    )
     sheet.fault(where, f'unknown meter "{name}"{suggestion(name, known)}')
     return None
 

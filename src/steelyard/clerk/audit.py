@@ -229,6 +229,9 @@ def _same_batch(
     same(place, "hash", booked.hash, rebuilt.hash)
     rebuilt.batch = number
     rebuilt.counters |= dict(drawn.counters)
+    for key, value in drawn.counters:
+        if not value:
+            del rebuilt.counters[key]
     rebuilt.facts += facts
     rebuilt.rows["facts"] += len(facts)
     rebuilt.rows["batch_counters"] += len(drawn.counters)
@@ -337,8 +340,6 @@ def _same_transfers(
 def _is_forth(moved: Transfer) -> bool:
     """Whether a transfer goes the way that its kind mostly goes, and not back."""
     match moved.code:
-        case "deposit":
-            return moved.debit.endswith("/unbilled")
         case "charge":
             return moved.credit.startswith("sales/")
         case "cost" | "margin":

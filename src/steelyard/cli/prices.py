@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from steelyard import app
-from steelyard.catalogue import aloud
+from steelyard.catalogue import aloud, wording
 from steelyard.catalogue.documents import Holidays, ListPrice, PriceBook, Tariff
 from steelyard.catalogue.sheets import suggestion
 from steelyard.values import meters, money, periods
@@ -169,7 +169,7 @@ def _print_book(
 def _conditions(price: ListPrice, holidays: tuple[Holidays, ...]) -> list[str]:
     """What a price depends on beside the prompt's length, in sentences."""
     sentences = [aloud.window(holidays, each, "en") for each in price.windows]
-    only = aloud.labels(price.labels, "en")
+    only = wording.labels(price.labels, "en")
     return [f"{', '.join(only)}.", *sentences] if only else sentences
 
 

@@ -6,10 +6,11 @@ counters, the lines' shape, the order of steps. Does not own: documents, account
 A call's price comes about in this order, and in no other:
 1. Version, ``[[price]]`` and listed price at its admission: all that follows belongs to them.
 2. Discount and calendar multiply the price, rounded once: it is whole before units are counted.
-3. Grants take the first units: before all tiers, so that what is free makes nothing cheaper.
+3. Grants of units take the first: before all tiers, so that what is free makes nothing cheaper.
 4. Tiers divide the rest, by the prompt or by the month: after the calendar, which moves no limit.
-5. Units times price are lines, without rounding.
-6. Costs of what was produced: last, since they know nothing of what was charged.
+5. Units times price are lines, without rounding; what is less than a minimum is that minimum.
+6. Credits of money take back what they pay: after all that is charged is known.
+7. Costs of what was produced: last, since they know nothing of what was charged.
 
 Counters are what a call leaves for the next (units that a grant covered, units of a month):
 integers by name, moved on in the order of booking, kept and hashed with each batch.

@@ -15,13 +15,14 @@ from steelyard.rating import counting, slots
 from steelyard.rating.calls import Calls, Group, Ints, columns
 from steelyard.rating.clocks import holding, month_of
 from steelyard.rating.counting import Counter
+from steelyard.rating.crediting import credit
 from steelyard.rating.dividing import apportion
-from steelyard.rating.divisible import Divided, Divisible, undivided
+from steelyard.rating.divisible import Counts, Divisible, Times, undivided
 from steelyard.rating.lines import AT_LIMIT_US, Reason, Unrated
 from steelyard.rating.scalar import tariff_of
 from steelyard.rating.slots import Part, Priced
 from steelyard.rating.standing import places_for
-from steelyard.rating.tabling import months_of, table
+from steelyard.rating.tabling import months_of, table, units_of
 from steelyard.values.periods import Month
 
 __all__ = ["Calls", "Rated", "columns", "rate"]
@@ -60,8 +61,8 @@ def rate(
         for chosen, place in _by_tier(calls, in_window, tariff)
     ]
     months = months_of(calls, parts, first_open)
-    divided, changed = _divided(calls, parts, months, first_open, counters)
-    return Rated(table(calls, parts, months, divided), unrated, changed)
+    units, changed = _counted(calls, parts, months, first_open, counters)
+    return Rated(table(calls, parts, months, units), unrated, changed)
 
 
 def _unrated(calls: Calls, refused: list[tuple[int, Reason]]) -> list[Unrated]:
@@ -135,17 +136,19 @@ def _by_tier(calls: Calls, rows: Ints, tariff: Tariff) -> Iterator[tuple[Ints, i
             yield chosen, place
 
 
-def _divided(
+def _counted(
     calls: Calls,
     parts: list[Part],
     months: Ints,
     first_open: Month | None,
     counters: Mapping[Counter, int],
-) -> tuple[list[Divided], dict[Counter, int]]:
-    """What depends on other calls; nothing where no contract has such prices."""
+) -> tuple[list[Ints], dict[Counter, int]]:
+    """The units of all slots, and what changes of what one call leaves for the next."""
     if not any(part.offer.grants or counting.depends(part.tariff) for part in parts):
-        return [undivided()] * len(parts), {}
+        return units_of(calls, parts, [undivided()] * len(parts)), {}
     numbers, month = np.unique(months, return_inverse=True)
+    among = [month_of(number) for number in numbers.tolist()]
+    times = Times(calls.at_us, calls.ended_us, month, among, first_open)
     divisible = [
         Divisible(
             part.rows,
@@ -158,5 +161,8 @@ def _divided(
         )
         for part in parts
     ]
-    among = [month_of(number) for number in numbers.tolist()]
-    return apportion(calls.charged, calls.at_us, divisible, (among, month, first_open), counters)
+    counts = Counts(counters)
+    divided = apportion(calls.charged, times, divisible, counts)
+    units = units_of(calls, parts, divided)
+    credit(calls.charged, times, list(zip(parts, divisible, strict=True)), units, counts)
+    return units, counts.changed

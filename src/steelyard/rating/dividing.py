@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from steelyard.rating import counting, drawing, standing, tiered
 from steelyard.rating.counting import Counter
-from steelyard.rating.divisible import METER_ROW, Counts, Divided, Divisible, Ints, undivided
-from steelyard.values.periods import Month
+from steelyard.rating.divisible import METER_ROW, Counts, Divided, Divisible, Ints, Times, undivided
 
 
 def apportion(
     charged: Ints,
-    at_us: Ints,
+    times: Times,
     parts: Sequence[Divisible],
-    months: tuple[Sequence[Month], Ints, Month | None],
-    counters: Mapping[Counter, int],
-) -> tuple[list[Divided], dict[Counter, int]]:
-    """Divide the units of all parts, and say which counters change.
+    counts: Counts,
+) -> list[Divided]:
+    """Divide the units of all parts, and count them.
 
-    Shape: ``charged`` one row a meter, one column a call. ``months`` are some months, the place
-    among them of each call's, and the first open one.
+    Shape: ``charged`` one row a meter, one column a call.
     """
-    counts = Counts(counters)
     divided = [undivided() for _ in parts]
-    among, month, first_open = months
     by_contract: defaultdict[str, list[int]] = defaultdict(list)
     for place, part in enumerate(parts):
         if part.offer.grants:
             by_contract[part.contract].append(place)
     for places in by_contract.values():
-        drawing.cover(charged, [(parts[p], divided[p]) for p in places], among, month, counts)
+        drawing.cover(charged, times, [(parts[p], divided[p]) for p in places], counts)
     by_name: defaultdict[Counter, list[int]] = defaultdict(list)
     for place, part in enumerate(parts):
         for meter in part.priced:
@@ -41,5 +36,5 @@ def apportion(
     for name, places in by_name.items():
         some = [(parts[p], divided[p]) for p in places]
         units = charged[METER_ROW[name.meter]]
-        standing.stand(units, name.meter, some, at_us, first_open, counts)
-    return divided, counts.changed
+        standing.stand(units, name.meter, some, times.at_us, times.first_open, counts)
+    return divided

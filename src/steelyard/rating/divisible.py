@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections import ChainMap
+from collections.abc import Mapping, MutableMapping, Sequence
+from typing import NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from steelyard.catalogue.documents import Tariff
 from steelyard.catalogue.offers import Offer
 from steelyard.rating.counting import COUNTER_MAX, Counter
 from steelyard.values.meters import METERS
+from steelyard.values.periods import Month
 
 Ints = npt.NDArray[np.int64]
 
@@ -28,6 +30,19 @@ class Divisible(NamedTuple):
     window: int | None
     tariff: Tariff
     priced: frozenset[str]
+
+
+class Times(NamedTuple):
+    """When the calls of a batch were, and in which month each is booked.
+
+    Unit: µs since 1970; ``month`` is a place in ``months``, one a call.
+    """
+
+    at_us: Ints
+    ended_us: Ints
+    month: Ints
+    months: Sequence[Month]
+    first_open: Month | None
 
 
 class Divided(NamedTuple):
@@ -57,6 +72,8 @@ class Counts:
     def __init__(self, before: Mapping[Counter, int]) -> None:
         self._before = before
         self.changed: dict[Counter, int] = {}
+        self.standing = ChainMap(self.changed, cast("MutableMapping[Counter, int]", before))
+        """Both together: what is put there has changed."""
 
     def __getitem__(self, key: Counter) -> int:
         return self.changed.get(key, self._before.get(key, 0))

@@ -7,22 +7,22 @@ of a run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from steelyard.catalogue.documents import Grant
-from steelyard.rating import counting
+from steelyard.rating import counting, covering
 from steelyard.rating.counting import Counter
-from steelyard.rating.divisible import METER_ROW, Counts, Divided, Divisible, Ints, joined
-from steelyard.values.periods import Month
+from steelyard.rating.covering import Call
+from steelyard.rating.divisible import METER_ROW, Counts, Divided, Divisible, Ints, Times, joined
 
 
 def cover(
     charged: Ints,
+    times: Times,
     parts: Sequence[tuple[Divisible, Divided]],
-    months: Sequence[Month],
-    month: Ints,
     counts: Counts,
 ) -> None:
     """What the grants of one contract cover, in the order of its calls."""
@@ -32,58 +32,130 @@ def cover(
         for name, row in METER_ROW.items():
             if name not in part.priced:
                 rest[row, of == place] = 0
-    covered: dict[tuple[Grant, str], Ints] = {}
+    drawn = _Drawn(charged, times, [part for part, _ in parts], rows, of, rest, {})
     for run in _runs([part.offer.all_grants for part, _ in parts], of, order):
-        grants = parts[int(of[run[0]])][0].offer.all_grants
-        for grant in grants:
+        for grant in parts[int(of[run[0]])][0].offer.all_grants:
             open_to = np.array([grant in part.offer.grants for part, _ in parts], dtype=np.bool_)
             chosen = run[open_to[of[run]]]
-            for key, some in _by_counter(grant, parts, chosen, of, months, month[rows]):
-                left = grant.size - counts[key]
-                units = rest[[METER_ROW[name] for name in grant.meters]][:, some]
-                capped = np.minimum(units.sum(axis=0), max(left, 0))
-                before = np.cumsum(capped) - capped
-                whole = np.minimum(capped, np.maximum(left - before, 0))
-                for meter, wanted in zip(grant.meters, units, strict=True):
-                    part = np.minimum(wanted, whole)
-                    whole = whole - part
-                    found = covered.setdefault((grant, meter), np.zeros(len(rows), dtype=np.int64))
-                    found[some] += part
-                    rest[METER_ROW[meter], some] -= part
-                    counts.add(key, int(part.sum()))
+            if grant.gives == "money" or not len(chosen):
+                continue
+            if is_plain(grant):
+                _at_once(grant, drawn, chosen, counts)
+            else:
+                _one_by_one(grant, drawn, chosen, counts)
     for place, (part, part_divided) in enumerate(parts):
         mine = of == place
         for number, grant in enumerate(part.offer.grants):
             for meter in grant.meters:
-                if (grant, meter) in covered:
-                    found = covered[grant, meter][mine]
+                if (grant.id, meter) in drawn.covered:
+                    found = drawn.covered[grant.id, meter][mine]
                     part_divided.covered[number, meter] = found
                     part_divided.taken[meter] = part_divided.taken.get(meter, 0) + found
 
 
-def _by_counter(
-    grant: Grant,
-    parts: Sequence[tuple[Divisible, Divided]],
-    chosen: Ints,
-    of: Ints,
-    months: Sequence[Month],
-    month: Ints,
-) -> Iterator[tuple[Counter, Ints]]:
+class _Drawn(NamedTuple):
+    """The calls of one contract, part after part, what is left of them, and what covers the rest.
+
+    Shape: ``rest`` one row a meter, one column a call; ``covered`` by grant and meter, one a call.
+    """
+
+    charged: Ints
+    times: Times
+    parts: Sequence[Divisible]
+    rows: Ints
+    of: Ints
+    rest: Ints
+    covered: dict[tuple[str, str], Ints]
+
+    def take(self, grant: Grant, meter: str, some: Ints, units: Ints) -> None:
+        key = (grant.id, meter)
+        found = self.covered.setdefault(key, np.zeros(len(self.rows), dtype=np.int64))
+        found[some] += units
+        self.rest[METER_ROW[meter], some] -= units
+
+
+def is_plain(grant: Grant) -> bool:
+    """Whether each unit, or pico-unit, that a grant covers counts as one, once or each month."""
+    return (
+        grant.gives in {"units", "money"}
+        and not grant.quotas
+        and not grant.burns
+        and not grant.cached_excluded
+        and grant.by == "start"
+        and grant.last_call == "divided"
+    )
+
+
+def _at_once(grant: Grant, drawn: _Drawn, chosen: Ints, counts: Counts) -> None:
+    """What a plain grant covers: as far as it lasts, a running sum tells."""
+    for key, some in _by_counter(grant, drawn, chosen):
+        left = grant.size - counts[key]
+        units = drawn.rest[[METER_ROW[name] for name in grant.meters]][:, some]
+        capped = np.minimum(units.sum(axis=0), max(left, 0))
+        before = np.cumsum(capped) - capped
+        whole = np.minimum(capped, np.maximum(left - before, 0))
+        for meter, wanted in zip(grant.meters, units, strict=True):
+            part = np.minimum(wanted, whole)
+            whole = whole - part
+            drawn.take(grant, meter, some, part)
+            counts.add(key, int(part.sum()))
+
+
+def _one_by_one(grant: Grant, drawn: _Drawn, chosen: Ints, counts: Counts) -> None:
+    """What any grant covers: the specification is asked for each call in turn."""
+    found: dict[str, Ints] = {}
+    rest = {name: drawn.rest[METER_ROW[name], chosen].tolist() for name in grant.meters}
+    rest = {name: units for name, units in rest.items() if any(units)}
+    calls = calls_of(drawn.charged, drawn.times, drawn.parts, drawn.rows[chosen], drawn.of[chosen])
+    for place, call in enumerate(calls):
+        mine = {name: units[place] for name, units in rest.items()}
+        for meter, units in covering.draw(grant, call, mine, counts.standing).items():
+            taken = found.setdefault(meter, np.zeros(len(chosen), dtype=np.int64))
+            taken[place] = units
+    for meter, units in found.items():
+        drawn.take(grant, meter, chosen, units)
+
+
+def calls_of(
+    charged: Ints, times: Times, parts: Sequence[Divisible], rows: Ints, of: Ints
+) -> Iterator[Call]:
+    """Calls as the specification sees them, of some rows, each with the place of its part."""
+    names = [name for name, row in METER_ROW.items() if charged[row, rows].any()]
+    columns = [charged[METER_ROW[name], rows].tolist() for name in names]
+    at_us, ended_us = times.at_us[rows].tolist(), times.ended_us[rows].tolist()
+    numbers: list[int] = of.tolist()
+    months: list[int] = times.month[rows].tolist()
+    for place, (number, month) in enumerate(zip(numbers, months, strict=True)):
+        part = parts[number]
+        yield covering.call_of(
+            (part.contract, part.model, part.offer.zone),
+            times.months[month],
+            (at_us[place], ended_us[place]),
+            part.tariff,
+            {name: units[place] for name, units in zip(names, columns, strict=True)},
+        )
+
+
+def _by_counter(grant: Grant, drawn: _Drawn, chosen: Ints) -> Iterator[tuple[Counter, Ints]]:
     """The calls that draw on one counter together, in their order."""
-    contract = parts[0][0].contract
-    names = sorted({part.model for part, _ in parts})
+    parts, months = drawn.parts, drawn.times.months
+    names = sorted({part.model for part in parts})
     code = {name: 0 if grant.shared else number for number, name in enumerate(names)}
-    model = np.array([code[part.model] for part, _ in parts], dtype=np.int64)[of[chosen]]
-    both = model * len(months) + (month[chosen] if grant.every is not None else 0)
+    model = np.array([code[part.model] for part in parts], dtype=np.int64)[drawn.of[chosen]]
+    month = drawn.times.month[drawn.rows[chosen]] if grant.every is not None else 0
+    both = model * len(months) + month
     kinds: list[int] = np.unique(both).tolist()
     for each in kinds:
         name, period = names[each // len(months)], months[each % len(months)]
-        yield counting.of_grant(contract, grant, name, period), chosen[both == each]
+        yield counting.of_grant(parts[0].contract, grant, name, period), chosen[both == each]
 
 
-def _runs(grants: Iterable[tuple[Grant, ...]], of: Ints, order: Ints) -> Iterator[Ints]:
+def _runs(grants: Sequence[tuple[Grant, ...]], of: Ints, order: Ints) -> Iterator[Ints]:
     """Stretches of calls whose contract has the same grants."""
-    codes: dict[tuple[Grant, ...], int] = {}
-    code = np.array([codes.setdefault(each, len(codes)) for each in grants], dtype=np.int64)
+    known: list[tuple[Grant, ...]] = []
+    for each in grants:
+        if each not in known:
+            known.append(each)
+    code = np.array([known.index(each) for each in grants], dtype=np.int64)
     ordered = code[of[order]]
     yield from np.split(order, np.flatnonzero(np.diff(ordered)) + 1)

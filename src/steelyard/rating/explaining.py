@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import msgspec
 
-from steelyard.catalogue import aloud, offers
-from steelyard.catalogue.documents import COUNTED, Contract, Edition, Grant, ListPrice
+from steelyard.catalogue import aloud, given, offers
+from steelyard.catalogue.documents import COUNTED, Contract, Edition, ListPrice
 from steelyard.catalogue.offers import Called, Offer
 from steelyard.catalogue.phrases import Language, meter, say
-from steelyard.rating import calendar, scalar
+from steelyard.rating import calendar, covering, scalar
 from steelyard.rating.lines import Line
 from steelyard.rating.parts import parts
 from steelyard.rating.tiered import MINIMUM
@@ -38,8 +38,7 @@ def explain(
         return Explained(steps=(*steps, say(language, "unrated", reason=offer)), lines=())
     steps += _price(record, edition, offer, language)
     steps += [_calendar(record, edition, offer, language), _tier(record, offer, language)]
-    for grant in offer.grants:
-        steps += _granted(grant, lines, language)
+    steps += _granted(record, offer, lines, language)
     steps += _repriced(lines, language)
     if any(line.meter == MINIMUM for line in lines):
         amount = money.exact(scalar.tariff_for(record, offer).minimum_pico)
@@ -53,12 +52,30 @@ def explain(
     return Explained(steps=tuple(steps), lines=lines)
 
 
-def _granted(grant: Grant, lines: tuple[Line, ...], language: Language) -> Iterator[str]:
-    for line in lines:
-        if line.version.endswith(f" {grant.id}@{grant.since}"):
+def _granted(
+    record: UsageRecord, offer: Offer, lines: tuple[Line, ...], language: Language
+) -> Iterator[str]:
+    period = periods.month(lines[0].period) if lines else periods.month_of(0, "UTC")
+    call = scalar.call_of(record, offer, scalar.tariff_for(record, offer), period)
+    taken: dict[str, int] = {}
+    for grant in offer.grants:
+        for line in lines:
+            if not line.version.endswith(f" {grant.id}@{grant.since}"):
+                continue
+            if grant.gives == "money":
+                amount = money.exact(-line.amount_pico)
+                yield say(
+                    language, "credited", amount=amount, currency=line.currency, grant=grant.id
+                )
+                continue
             named = meter(language, line.meter)
-            units = f"{line.units:,}"
-            yield say(language, "granted", units=units, meter=named, grant=grant.id)
+            first = taken.get(line.meter, 0)
+            taken[line.meter] = first + line.units
+            yield say(language, "granted", units=f"{line.units:,}", meter=named, grant=grant.id)
+            parts = covering.counted(grant, call, line.meter, first, line.units)
+            if grant.burns and grant.gives != "calls" and parts is not None:
+                size = given.size(grant, parts, line.currency, language)
+                yield say(language, "counts_as", size=size)
 
 
 def _repriced(lines: tuple[Line, ...], language: Language) -> Iterator[str]:

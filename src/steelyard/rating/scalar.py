@@ -173,12 +173,13 @@ def _charges(
     period: Month,
     first_open: Month | None,
     counters: MutableMapping[Counter, int],
-) -> Iterator[Charge]:
-    """Each part of a call's units at one price."""
+) -> list[Charge]:
+    """Each part of a call's units at one price, and then what credits pay of it."""
     window = calendar.peak_of(offer, record.at_us, ended_us(record))
     tariff = tariff_of(offer, window)
     priced = [each for each in METERS if tiered.is_priced(tariff, record.meters, each)]
-    rest, covered = covering.cover(record, offer, priced, period, counters)
+    call = call_of(record, offer, tariff, period)
+    rest, covered = covering.cover(call, offer.grants, priced, counters)
     found: list[Charge] = []
     for meter in priced:
         for units, grant in covered[meter]:
@@ -196,12 +197,40 @@ def _charges(
                     found += _repriced(use, key, offer, window, counters)
         version = offer.price_version
         found += [Charge(*each, version, own=True) for each in tiered.pieces(use) if each[1]]
+    found = _at_least(found, tariff, offer)
+    return found + _credits(found, call, offer, counters)
+
+
+def call_of(record: UsageRecord, offer: Offer, tariff: Tariff, period: Month) -> covering.Call:
+    """A call as grants see it, which counts in a month."""
+    times_us = (record.at_us, ended_us(record))
+    names = (record.contract, record.model, offer.zone)
+    return covering.call_of(names, period, times_us, tariff, record.meters)
+
+
+def _at_least(found: list[Charge], tariff: Tariff, offer: Offer) -> list[Charge]:
+    """The charges of a call, or what a call costs at least."""
     own = [each for each in found if each.own]
     if not own or sum(each.units * each.price_pico for each in own) >= tariff.minimum_pico:
-        yield from found
-        return
-    yield from (each._replace(price_pico=0) if each.own else each for each in found)
-    yield Charge(MINIMUM, 1, tariff.minimum_pico, offer.price_version)
+        return found
+    free = [each._replace(price_pico=0) if each.own else each for each in found]
+    return [*free, Charge(MINIMUM, 1, tariff.minimum_pico, offer.price_version)]
+
+
+def _credits(
+    found: list[Charge],
+    call: covering.Call,
+    offer: Offer,
+    counters: MutableMapping[Counter, int],
+) -> list[Charge]:
+    """What credits pay of a call's charges: a pico-unit each is taken back."""
+    amounts: dict[str, int] = {}
+    for each in found:
+        amounts[each.meter] = amounts.get(each.meter, 0) + each.units * each.price_pico
+    return [
+        Charge("credit", paid, -1, f"{offer.price_version} {grant.id}@{grant.since}")
+        for paid, grant in covering.credited(call, offer.grants, amounts, counters)
+    ]
 
 
 def _repriced(

@@ -57,6 +57,8 @@ class Slot(NamedTuple):
     price_pico: int
     counted: Count
     own: bool = False
+    credit: str | None = None
+    """The grant whose money this is, worked out last."""
 
 
 class Priced(NamedTuple):
@@ -82,6 +84,14 @@ def _slots(calls: Calls, priced: Priced) -> list[Slot]:
         found = list(itertools.chain.from_iterable(map(_with_twin, found)))
         if found:
             found.append(_charge(priced, MINIMUM, tariff.minimum_pico, _none))
+    if found:
+        found += [
+            _charge(priced, "credit", -1, _none)._replace(
+                version=f"{offer.price_version} {grant.id}@{grant.since}", credit=grant.id
+            )
+            for grant in offer.grants
+            if grant.gives == "money"
+        ]
     found += [
         _slot(
             priced,
@@ -127,7 +137,7 @@ def _of_meter(priced: Priced, meter: str) -> Iterator[Slot]:
     if not charges:
         return
     for number, grant in enumerate(offer.grants):
-        if meter in grant.meters:
+        if meter in grant.meters and grant.gives != "money":
             version = f"{offer.price_version} {grant.id}@{grant.since}"
             free = _charge(priced, meter, 0, partial(_covered, number, meter))
             yield free._replace(version=version)

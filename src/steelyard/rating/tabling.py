@@ -19,15 +19,34 @@ from steelyard.values.periods import Month
 _INT64_MAX = 2**63 - 1
 
 
-def table(calls: Calls, parts: list[Part], months: Ints, divided: Sequence[Divided]) -> pa.Table:
-    """The lines of all parts, of ``schema.SCHEMA``, in the order of the batch."""
+def units_of(calls: Calls, parts: list[Part], divided: Sequence[Divided]) -> list[Ints]:
+    """How many units each slot of each part has of its calls.
+
+    Shape: one row a slot, one column a call.
+    """
+    found: list[Ints] = []
+    for part, each in zip(parts, divided, strict=True):
+        units = np.empty((len(part.slots), len(part.rows)), dtype=np.int64)
+        for place, slot in enumerate(part.slots):
+            units[place] = slot.counted(calls, part, each)
+        if part.tariff.minimum_pico:
+            minimize(part.slots, part.tariff.minimum_pico, units)
+        found.append(units)
+    return found
+
+
+def table(calls: Calls, parts: list[Part], months: Ints, found: Sequence[Ints]) -> pa.Table:
+    """The lines of all parts, of ``schema.SCHEMA``, in the order of the batch.
+
+    Shape: ``found`` as ``units_of`` gives it.
+    """
     slots = [slot for part in parts for slot in part.slots]
-    row, slot, units = _placed(calls, parts, divided)
+    row, slot, units = _placed(len(calls.at_us), parts, found)
     price_pico = np.array([each.price_pico for each in slots], dtype=np.int64)[slot]
     columns: dict[str, pa.Array[Any]] = {
         name: _word([getattr(each, name) for each in slots], slot)
         for name in Slot._fields
-        if name not in {"price_pico", "counted", "own"}
+        if name not in {"price_pico", "counted", "own", "credit"}
     }
     columns["period"] = _period(row, months)
     ids = pa.Array.from_buffers(
@@ -45,17 +64,14 @@ def table(calls: Calls, parts: list[Part], months: Ints, divided: Sequence[Divid
     return pa.table([columns[name] for name in SCHEMA.names], schema=SCHEMA)
 
 
-def _placed(calls: Calls, parts: list[Part], divided: Sequence[Divided]) -> tuple[Ints, Ints, Ints]:
+def _placed(
+    rows_count: int, parts: list[Part], units_found: Sequence[Ints]
+) -> tuple[Ints, Ints, Ints]:
     # Each part's lines are found at once, and are then put where the scalar order has them: after
     # all lines of earlier calls, and after the earlier slots of their own call.
-    counts = np.zeros(len(calls.at_us), dtype=np.int64)
+    counts = np.zeros(rows_count, dtype=np.int64)
     found: list[tuple[Ints, Ints, Flags]] = []
-    for part, each in zip(parts, divided, strict=True):
-        units = np.empty((len(part.slots), len(part.rows)), dtype=np.int64)
-        for place, slot in enumerate(part.slots):
-            units[place] = slot.counted(calls, part, each)
-        if part.tariff.minimum_pico:
-            minimize(part.slots, part.tariff.minimum_pico, units)
+    for part, units in zip(parts, units_found, strict=True):
         present = units != 0
         rank = np.cumsum(present, axis=0)
         if part.slots:

@@ -309,6 +309,7 @@ def _insert_batch(connection: sa.Connection, booking: Booking) -> None:
 
 
 def _insert_counters(connection: sa.Connection, batch: Batch) -> None:
+    # One that came to nothing is forgotten: windows that roll leave such behind them.
     columns = tables.counters.c
     rows: list[dict[str, Any]] = [
         {**dict(zip(Counter._fields, key, strict=True)), "value": value}
@@ -318,7 +319,7 @@ def _insert_counters(connection: sa.Connection, batch: Batch) -> None:
         this = sa.and_(*(columns[name] == sa.bindparam(f"b_{name}") for name in Counter._fields))
         old = [{f"b_{name}": row[name] for name in Counter._fields} for row in rows]
         connection.execute(sa.delete(tables.counters).where(this), old)
-    _insert(connection, tables.counters, rows)
+    _insert(connection, tables.counters, [row for row in rows if row["value"]])
     _insert(connection, tables.batch_counters, [row | {"batch": batch.number} for row in rows])
 
 

@@ -35,7 +35,11 @@ METERS: dict[str, Meter] = {
     "seats": Meter("seat", "Seats licensed."),
     "blocks": Meter("block", "Blocks of units begun, where units are sold by the block."),
     "minimum_charge": Meter("call", "Calls that cost the least that a call may cost."),
+    "credit": Meter("pico-unit", "What a credit pays of a call, at a price of minus one."),
 }
+
+MADE = ("blocks", "minimum_charge", "credit")
+"""Meters of lines alone: no call is weighed in them, and they have no price of their own."""
 
 PERIOD_METERS: dict[str, Meter] = {
     "fees": Meter("fee", "A fee of a term, or of what is left of one."),
@@ -90,6 +94,7 @@ PRICED_PER: dict[str, tuple[int, str]] = {
     "input TPM-day": (10**4, "10K TPM-d"),
     "output TPM-day": (10**3, "1K TPM-d"),
     "coin": (100, "100 coins"),
+    "pico-unit": (10**12, "1 credit"),
 }
 """For how many of a unit a price is printed, and what to call them; else for one."""
 

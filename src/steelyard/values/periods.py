@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 import re
+from calendar import monthrange
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -16,6 +17,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _DAY = timedelta(days=1)
 _DECEMBER = 12
 _QUARTER = 3
+_WEEK_DAYS = 7
 
 Per = Literal["day", "week", "month", "quarter", "year"]
 """How long something is counted before it begins anew: of the calendar, weeks from Monday."""
@@ -160,3 +162,25 @@ def day_bounds_us(at_us: int, zone: str) -> tuple[int, int]:
 
 def _midnight_us(day: date, where: ZoneInfo) -> int:
     return to_us(datetime(day.year, day.month, day.day, tzinfo=where))
+
+
+def cycle_of(first: date, day: date) -> tuple[date, date]:
+    """The month, counted from a first day, that holds a day: its first day, and the next one's.
+
+    One that is counted from the 31st begins on the last day of a shorter month.
+    """
+    passed = (day.year - first.year) * _DECEMBER + day.month - first.month
+    if day < _months_after(first, passed):
+        passed -= 1
+    return _months_after(first, passed), _months_after(first, passed + 1)
+
+
+def week_of(first: date, day: date) -> tuple[date, date]:
+    """The seven days, counted from a first day, that hold a day, as in ``cycle_of``."""
+    start = day - timedelta(days=(day - first).days % _WEEK_DAYS)
+    return start, start + timedelta(days=_WEEK_DAYS)
+
+
+def _months_after(first: date, count: int) -> date:
+    year, month = divmod(first.year * _DECEMBER + first.month - 1 + count, _DECEMBER)
+    return date(year, month + 1, min(first.day, monthrange(year, month + 1)[1]))
