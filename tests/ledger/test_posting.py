@@ -126,3 +126,21 @@ def test_the_order_of_totals_does_not_matter(found, chance):
     shuffled = list(found)
     chance.shuffle(shuffled)
     assert posting.post(shuffled, 1, "house") == posting.post(found, 1, "house")
+
+
+def test_a_deposit_is_no_sale():
+    found = posting.post(
+        [
+            total("deposit", "acme", 500, "advance"),
+            total("deposit", "acme", -30, "retention"),
+            total("charge", "acme", 100),
+        ],
+        batch=1,
+        operator="house",
+    )
+    assert rows(found) == [
+        (1, "charge", "customer/acme/unbilled", "sales/c/m", 100),
+        (2, "margin", "sales/c/m", "earner/house/margin", 100),
+        (3, "deposit", "customer/acme/unbilled", "customer/acme/advance", 500),
+        (4, "deposit", "customer/acme/retention", "customer/acme/unbilled", 30),
+    ]

@@ -11,6 +11,7 @@ import msgspec
 
 from steelyard.catalogue import versions
 from steelyard.catalogue.documents import Contract, Edition, Party, Terms, party
+from steelyard.catalogue.items import titles
 from steelyard.rating.lines import LineSum
 from steelyard.values import meters, money, periods
 
@@ -21,6 +22,8 @@ class InvoiceLine(msgspec.Struct, frozen=True, kw_only=True):
     """A model's meter at one price. Unit: pico-units; ``amount_pico = units × price_pico``.
 
     ``source`` is the place, from 1, of what the price comes from in the invoice's ``sources``.
+    ``title`` is what an item of the contract is called; empty for a model. ``account`` is that of
+    a deposit; empty for a charge.
     """
 
     model: str
@@ -30,6 +33,8 @@ class InvoiceLine(msgspec.Struct, frozen=True, kw_only=True):
     price_pico: int
     amount_pico: int
     source: int
+    title: str = ""
+    account: str = ""
 
 
 class Invoice(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +78,7 @@ def invoices(
     for customer, of_customer in groupby(used, key=lambda each: each.customer):
         for place, (key, group) in enumerate(groupby(of_customer, key=_payer), start=1):
             number = f"INV-{period}-{customer}-{place:04d}"
-            charges = [each for each in group if each.side == "charge"]
+            charges = [each for each in group if each.side != "cost"]
             made.append(_invoice(number, key, charges, edition, period, issued_us))
     return tuple(made)
 
@@ -95,7 +100,7 @@ def _invoice(
     zone = contract.zone if contract else edition.zone
     start_us, end_us = periods.bounds_us(period, zone)
     sources = tuple(sorted({each.version for each in charges}))
-    lines = _lines(charges, sources)
+    lines = _lines(charges, sources, contract)
     exact_pico = sum(line.amount_pico for line in lines)
     paid_pico, remainder_pico = money.round_total(exact_pico, currency)
     terms = contract.terms if contract else Terms()
@@ -124,7 +129,9 @@ def _invoice(
     )
 
 
-def _lines(charges: Sequence[LineSum], sources: Sequence[str]) -> tuple[InvoiceLine, ...]:
+def _lines(
+    charges: Sequence[LineSum], sources: Sequence[str], contract: Contract | None
+) -> tuple[InvoiceLine, ...]:
     lines = [
         InvoiceLine(
             model=each.model,
@@ -134,17 +141,21 @@ def _lines(charges: Sequence[LineSum], sources: Sequence[str]) -> tuple[InvoiceL
             price_pico=each.price_pico,
             amount_pico=each.amount_pico,
             source=sources.index(each.version) + 1,
+            title="" if contract is None else titles.title(contract, each.model),
+            account=each.component if each.side == "deposit" else "",
         )
         for each in charges
         if each.units
     ]
     assert all(line.units * line.price_pico == line.amount_pico for line in lines)
-    return tuple(
-        sorted(
-            lines,
-            key=lambda line: (line.model, _METER_ORDER[line.meter], line.source, line.price_pico),
-        )
-    )
+    return tuple(sorted(lines, key=_place))
+
+
+def _place(line: InvoiceLine) -> tuple[bool, str, str, int, int, int, int]:
+    """Models first, then items; what was deposited follows what is charged for it."""
+    meter = _METER_ORDER[line.meter]
+    key = (line.model, line.account, meter, line.source, line.price_pico, -line.units)
+    return (bool(line.title), *key)
 
 
 def _in_force(edition: Edition, contract: str, period: periods.Month) -> Contract | None:

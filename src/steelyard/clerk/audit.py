@@ -340,6 +340,8 @@ def _same_transfers(
 def _is_forth(moved: Transfer) -> bool:
     """Whether a transfer goes the way that its kind mostly goes, and not back."""
     match moved.code:
+        case "deposit":
+            return moved.debit.endswith("/unbilled")
         case "charge":
             return moved.credit.startswith("sales/")
         case "cost" | "margin":

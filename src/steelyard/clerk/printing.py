@@ -124,6 +124,39 @@ def columns(text: str) -> int:
     return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
+_DEPOSITS: Mapping[tuple[str, bool], str] = {
+    ("advance", True): "Advance",
+    ("advance", False): "Less the advance",
+    ("retention", True): "Kept back, now released",
+    ("retention", False): "Less what is kept back",
+    ("deferred", True): "Paid ahead for the term",
+    ("deferred", False): "Less what was paid ahead",
+    ("prepaid", True): "Savings plan, paid ahead",
+    ("prepaid", False): "Less the savings plan",
+    ("budget", True): "Budget, paid ahead",
+    ("budget", False): "Less the budget",
+}
+"""What deposits are called, by account and whether they are to be paid."""
+
+
+def _what(line: _Line) -> str:
+    """What a line is for: its meter, or why something is paid ahead or taken off."""
+    if isinstance(line, InvoiceLine) and line.account:
+        return _DEPOSITS[line.account, line.amount_pico >= 0]
+    return meters.in_words(line.meter)
+
+
+def _calls(line: _Line) -> str:
+    """How many calls a line is for; empty for what is no call's."""
+    no_call = isinstance(line, InvoiceLine) and line.title
+    return "" if no_call or line.meter in meters.PERIOD_METERS else f"{line.calls:,}"
+
+
+def _name(line: _Line) -> str:
+    """What a line's heading is: the title of an item, or the name of a model."""
+    return (isinstance(line, InvoiceLine) and line.title) or line.model
+
+
 def _price(line: _Line) -> int:
     """A line's price for as many units as it is printed for. Unit: pico-units."""
     return line.price_pico * meters.priced_per(line.meter)[0]
@@ -144,8 +177,8 @@ def _grouped(
 
 
 def _by_model(lines: Iterable[_AnyLine]) -> list[tuple[str, list[_AnyLine], int]]:
-    grouped = _grouped(lines, lambda line: line.model)
-    return [(model, of_model, _total(of_model)) for model, of_model in grouped]
+    grouped = _grouped(lines, _name)
+    return [(name, of_name, _total(of_name)) for name, of_name in grouped]
 
 
 def _total(lines: Sequence[_Line]) -> int:
@@ -181,7 +214,8 @@ _FILTERS: Mapping[str, Callable[..., Any]] = {
     "left": left,
     "right": right,
     "price": _price,
-    "meter": meters.in_words,
+    "meter": _what,
+    "calls": _calls,
     "per": _per,
 }
 
@@ -274,8 +308,12 @@ def _party_json(party: Party) -> dict[str, Any]:
 
 
 def _line_json(line: _Line, currency: str) -> dict[str, Any]:
+    of_item = {}
+    if isinstance(line, InvoiceLine) and line.title:
+        of_item = {"title": line.title, "deposit": line.account or None}
     return {
         "model": line.model,
+        **of_item,
         "meter": line.meter,
         "calls": line.calls,
         "units": line.units,

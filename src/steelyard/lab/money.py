@@ -105,7 +105,7 @@ def _report(currency: str, sums: Sequence[LineSum], edition: Edition) -> MoneyRe
         key = (each.customer, each.contract, each.model)
         if each.side == "charge":
             charged[key] += each.amount_pico
-        else:
+        elif each.side == "cost":
             costs[key][COMPONENTS.index(each.component)] += each.amount_pico
             earned[each.party, each.component] += each.amount_pico
     sales = tuple(

@@ -12,7 +12,7 @@ from steelyard.ledger.transfers import Code, Transfer
 MARGIN = "margin"
 """The account of what is left of a sale when every component is paid."""
 
-_ORDER: dict[Code, int] = {"charge": 0, "cost": 1, "margin": 2}
+_ORDER: dict[Code, int] = {"charge": 0, "cost": 1, "margin": 2, "deposit": 3}
 
 
 class Total(Protocol):
@@ -28,7 +28,7 @@ class Total(Protocol):
 
     @property
     def side(self) -> str:
-        """``charge`` or ``cost``."""
+        """``charge``, ``cost`` or ``deposit``."""
         ...
 
     @property
@@ -48,7 +48,7 @@ class Total(Protocol):
 
     @property
     def component(self) -> str:
-        """What a cost pays for; empty for a charge."""
+        """What a cost pays for, or the account of a deposit; empty for a charge."""
         ...
 
     @property
@@ -81,6 +81,11 @@ def post(totals: Iterable[Total], batch: int, operator: str) -> tuple[Transfer, 
     for total in totals:
         sold = accounts.sales(total.contract, total.model)
         where = (total.period, total.currency)
+        if total.side == "deposit":
+            owed = accounts.unbilled(total.customer)
+            held = accounts.deposited(total.customer, total.component)
+            sums[*where, "deposit", owed, held] += total.amount_pico
+            continue
         if total.side == "charge":
             sums[*where, "charge", accounts.unbilled(total.customer), sold] += total.amount_pico
             left[*where, sold] += total.amount_pico

@@ -5,6 +5,18 @@ A cent's way: the customer owes it (``customer/acme/unbilled``), it was sold
 (``earner/alibaba/model``, and what is left to ``earner/<operator>/margin``). An invoice moves
 ``unbilled`` to ``receivable``; a statement moves ``earner/<party>/<component>`` to
 ``earner/<party>/payable``; what rounding leaves goes to ``earner/<operator>/rounding``.
+
+What a customer pays before it is earned is no sale: a deposit moves it from ``unbilled``, so that
+it is invoiced, to a liability, and moves it back when it is earned, so that the invoice of the sale
+is lower by it:
+
+- ``customer/acme/advance``: of a project, until milestones are accepted;
+- ``customer/acme/deferred``: of a term that is paid ahead, until each of its months;
+- ``customer/acme/prepaid``, ``customer/acme/budget``: of a savings plan or a project, until calls
+  draw on it, or it is kept or returned at its end.
+
+``customer/acme/retention`` is the reverse: what the customer keeps back of a sale stands there as a
+claim until it is released. Each of them is at zero over all months once its story is over.
 """
 
 from __future__ import annotations
@@ -13,7 +25,7 @@ from typing import Literal
 
 import msgspec
 
-Code = Literal["charge", "cost", "margin", "invoice", "statement", "rounding"]
+Code = Literal["charge", "cost", "margin", "deposit", "invoice", "statement", "rounding"]
 State = Literal["pending", "posted", "void"]
 
 
@@ -43,6 +55,11 @@ def unbilled(customer: str) -> str:
 def receivable(customer: str) -> str:
     """What a customer was invoiced for and has not paid."""
     return f"customer/{customer}/receivable"
+
+
+def deposited(customer: str, account: str) -> str:
+    """What a customer paid and has not been given, or kept back and has been given."""
+    return f"customer/{customer}/{account}"
 
 
 def sales(contract: str, model: str) -> str:

@@ -13,8 +13,10 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     """One meter of one call under one version of the documents.
 
     Unit: ``price_pico`` pico-units of ``currency`` per unit of ``meter``; ``amount_pico`` is their
-    product. ``side`` is ``charge`` (what the customer pays) or ``cost`` (what ``party`` earns for
-    ``component``). A charge has no component; its party is the customer.
+    product. ``side`` is ``charge`` (what the customer pays), ``cost`` (what ``party`` earns for
+    ``component``) or ``deposit`` (what the customer pays before it is earned; of negative units,
+    what is taken off a charge again; ``component`` is the account on which it stands meanwhile).
+    A charge has no component; its party is the customer.
     ``period`` is the month of the call in the contract's zone.
     """
 

@@ -90,7 +90,7 @@ def statements(
 
     ``invoiced`` is what rounding the period's invoices gave to the operator.
     """
-    used = [each for each in sums if each.period == str(period)]
+    used = [each for each in sums if each.period == str(period) and each.side != "deposit"]
     made: list[Statement] = []
     for currency in sorted({each.currency for each in used}):
         of_currency = [each for each in used if each.currency == currency]

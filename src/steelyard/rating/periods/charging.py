@@ -125,7 +125,7 @@ def charge(edition: Edition, contract: str, known: Known, month: Month) -> list[
     savings = [(name, item) for name, item, kind in by_kind if kind is Savings]
     budgets = [(name, item) for name, item, kind in by_kind if kind is Project]
     open_ = draws.purses(savings, budgets, span, left)
-    more += [Draft(name, due) for name, due in draws.draw(open_, span, calls)]
+    more += [Draft(name, due) for name, due in draws.draw(open_, span, calls, versions[0].currency)]
     return [*own, *lines(edition, versions, more, of_calls)]
 
 

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 from steelyard.catalogue.items.kinds import Project, Savings
 from steelyard.rating.periods import told
 from steelyard.rating.periods.told import Deposit, Due, Span, Told, Used
-from steelyard.values import periods
+from steelyard.values import money, periods
 
 Left = Callable[[str, str, Deposit], int]
 """What is left of a deposit before a month: of an item, a name and an account. Unit: pico-units."""
@@ -78,10 +78,13 @@ def purses(
     )
 
 
-def draw(open_: Sequence[Purse], span: Span, used: Used) -> Iterator[tuple[str, Due]]:
+def draw(
+    open_: Sequence[Purse], span: Span, used: Used, currency: str
+) -> Iterator[tuple[str, Due]]:
     """What the calls of a month draw on the purses, and what becomes of those that end in it.
 
-    Calls draw on purses that have begun when they are made, and have not ended; never before.
+    Calls draw on purses that have begun when they are made, and have not ended; never before. What
+    a month draws is rounded to whole coins, half to even.
     """
     left = [each.left_pico for each in open_]
     drawn = [0] * len(open_)
@@ -102,9 +105,11 @@ def draw(open_: Sequence[Purse], span: Span, used: Used) -> Iterator[tuple[str, 
                     left[place] -= part_pico
                     drawn[place] += part_pico
                     rest_pico -= part_pico
-    for purse, left_pico, drawn_pico in zip(open_, left, drawn, strict=True):
+    for purse, drawn_pico in zip(open_, drawn, strict=True):
         at_us = min(purse.end_us, span.end_us) - 1
-        moves = [*told.deposit(at_us, f"{span.month}", purse.account, -drawn_pico)]
+        coins_pico = money.to_coin(drawn_pico, 1, currency)
+        left_pico = purse.left_pico - min(coins_pico, purse.left_pico)
+        moves = [*told.deposit(at_us, f"{span.month}", purse.account, left_pico - purse.left_pico)]
         if purse.rest is not None:
             moves += told.deposit(at_us, "end", purse.account, -left_pico)
         if purse.rest == "kept" and left_pico:
