@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from steelyard import supervisor
-from steelyard.supervisor import Program, ProgramFailedError, Started
+from steelyard.supervisor import Program, ProgramFailedError, Started, Supervisor
 
 GOOD = """
 import os, signal, sys, threading
@@ -54,7 +53,7 @@ async def run(
         started.extend(all_of_them)
         ready.set()
 
-    task = asyncio.create_task(supervisor.supervise(programs, notice=notices.append, up=up))
+    task = asyncio.create_task(Supervisor(programs, notices.append).run(up))
     async with asyncio.timeout(20):
         await ready.wait()
     return task
@@ -92,20 +91,17 @@ async def test_a_killed_program_is_started_again_and_its_name_is_told(tmp_path: 
 
 async def test_one_that_cannot_start_stops_the_others(tmp_path: Path) -> None:
     log = tmp_path / "log"
+    failing = [program("a", GOOD, log), program("b", FAILS, log)]
     with pytest.raises(ProgramFailedError, match="b ended with 7"):
-        await supervisor.supervise(
-            [program("a", GOOD, log), program("b", FAILS, log)],
-            notice=lambda _: None,
-            up=lambda _: None,
-        )
+        await Supervisor(failing, lambda _: None).run(lambda _: None)
     assert log.read_text().splitlines() == ["a stopped"]
 
 
 PARENT = """
 import asyncio, sys
-from steelyard.supervisor import Program, supervise
+from steelyard.supervisor import Program, Supervisor
 programs = [Program("a", (sys.executable, "-c", sys.argv[1], "a", sys.argv[2]), {})]
-asyncio.run(supervise(programs, notice=print, up=lambda _: print("up", flush=True)))
+asyncio.run(Supervisor(programs, print).run(lambda _: print("up", flush=True)))
 """
 
 
@@ -121,14 +117,11 @@ async def test_programs_notice_that_the_supervisor_was_killed(tmp_path: Path) ->
     await wait_for(log, "a orphaned")
 
 
-async def test_one_that_will_not_drain_is_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(supervisor, "DRAIN_S", 0.2)
-    stubborn = GOOD.replace("os._exit(0)", "0")
+async def test_one_that_will_not_drain_is_killed(tmp_path: Path) -> None:
+    stubborn = program("a", GOOD.replace("os._exit(0)", "0"), tmp_path / "log")
     started: list[Started] = []
     notices: list[str] = []
-    task = await run([program("a", stubborn, tmp_path / "log")], started, notices)
+    task = await run([stubborn._replace(drain_s=0.2)], started, notices)
     begun_s = time.monotonic()
     os.kill(os.getpid(), signal.SIGTERM)
     await task

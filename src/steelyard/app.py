@@ -6,11 +6,12 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from steelyard import studio
+from steelyard import published, studio
+from steelyard.published import Published
 from steelyard.studio import Catalogue, Studio
 from steelyard.values.clock import Clock
 
@@ -142,9 +143,19 @@ def clerk_lock(opened: Studio) -> Path:
     return opened.root / "run" / "clerk.lock"
 
 
-def open_transports(opened: Studio, clock: Clock) -> dict[str, Transport]:
-    """The way to each deployment's upstream, by the deployment's id."""
-    return {each.id: _transport(opened, each, clock) for each in opened.edition.deployments}
+def open_transports(
+    opened: Studio, clock: Clock, before: Studio | None = None
+) -> dict[str, Transport]:
+    """The way to each deployment's upstream, by the deployment's id.
+
+    With a studio from ``before`` only those that are new, or not as they were.
+    """
+    same = () if before is None else before.edition.deployments
+    return {
+        each.id: _transport(opened, each, clock)
+        for each in opened.edition.deployments
+        if each not in same or each.keys_secret or each.ca_file
+    }
 
 
 def _transport(opened: Studio, deployment: Deployment, clock: Clock) -> Transport:
@@ -250,45 +261,70 @@ def engine_socket(opened: Studio, deployment: str) -> Path:
     return opened.root / "run" / f"{deployment}.sock"
 
 
+def publish(opened: Studio, clock: Clock) -> int:
+    """Record the studio's documents and leave the studio for the workers; the edition's number.
+
+    Raises: SchemaError; sqlalchemy.exc.OperationalError when the database can't be reached.
+    """
+    engine = open_database(opened)
+    try:
+        number = record_edition(opened, engine, clock)
+    finally:
+        engine.dispose()
+    published.publish(Published(number, opened))
+    return number
+
+
 class Snapshots:
-    """What a worker serves by: taken at its start, and again when keys are made or revoked.
+    """What a worker serves by: a studio that was published, and the keys that were issued.
 
     Of two keys with one secret, the one that the studio's file declares holds.
     """
 
-    def __init__(self, opened: Studio, clock: Clock) -> None:
-        """Record the studio's documents.
+    def __init__(self, given: Published) -> None:
+        """Look at the keys.
 
         Raises: SchemaError; sqlalchemy.exc.OperationalError when the database can't be reached.
         """
-        self._opened = opened
-        self._engine = open_database(opened)
-        self._number = record_edition(opened, self._engine, clock)
-        self._issued: tuple[Key, ...] = ()
+        self._given = given
+        self._engine = open_database(given.studio)
+        self._seen = 0
+        self._issued: dict[str, Key] = {}
+        self._snapshot: Snapshot | None = None
 
-    def take(self) -> Snapshot:
-        """What holds now. Raises: sqlalchemy.exc.OperationalError."""
-        return self._with(open_keys(self._engine).all())
+    async def watch(self, changed: Callable[[], Awaitable[None]]) -> None:
+        """Call ``changed`` when keys have changed since they were looked at; never return."""
+        from steelyard.store import changes
 
-    def renewed(self) -> Snapshot | None:
-        """What holds since keys changed; None where none did, or the database is away."""
-        from sqlalchemy.exc import OperationalError
+        await changes.watch(self._engine, lambda: self._seen, changed)
 
-        try:
-            issued = open_keys(self._engine).all()
-        except OperationalError:
-            return None
-        return None if issued == self._issued else self._with(issued)
+    def take(self, given: Published | None = None) -> Snapshot:
+        """What holds now, by what is published now. Raises: sqlalchemy.exc.OperationalError."""
+        from steelyard.dispatch import snapshot
+
+        self._given = given or self._given
+        studio = self._given.studio
+        self._snapshot = snapshot.take(
+            self._given.edition, studio.edition, self._keys(), studio.limits, studio.routes
+        )
+        return self._snapshot
+
+    def renewed(self) -> Snapshot:
+        """What holds now that keys have changed. Raises: sqlalchemy.exc.OperationalError."""
+        from steelyard.dispatch import snapshot
+
+        assert self._snapshot is not None
+        studio = self._given.studio
+        self._snapshot = snapshot.with_keys(self._snapshot, studio.edition, self._keys())
+        return self._snapshot
 
     def close(self) -> None:
         """Let go of the database."""
         self._engine.dispose()
 
-    def _with(self, issued: tuple[Key, ...]) -> Snapshot:
-        from steelyard.dispatch import snapshot
-
-        self._issued = issued
-        known = (*self._opened.keys, *issued)
-        return snapshot.take(
-            self._number, self._opened.edition, known, self._opened.limits, self._opened.routes
-        )
+    def _keys(self) -> tuple[Key, ...]:
+        seen, changed = open_keys(self._engine).changed(self._seen)
+        before = self._issued if 0 < self._seen <= seen else {}
+        self._issued = {**before, **{key.id: key for key in changed}}
+        self._seen = seen
+        return (*self._given.studio.keys, *self._issued.values())

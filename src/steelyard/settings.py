@@ -19,6 +19,9 @@ Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Identifier = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
+WORKERS_MAX = 256
+
+
 class StudioSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whose studio this is."""
 
@@ -56,7 +59,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         ),
     ] = "httptools"
     workers: Annotated[
-        int, Meta(ge=1, le=256, description="Worker processes that share the port.")
+        int, Meta(ge=1, le=WORKERS_MAX, description="Worker processes that share the port.")
     ] = 1
     durability: Annotated[
         Durability,
@@ -96,6 +99,15 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     total_s: Annotated[
         int, Meta(ge=1, le=86_400, description="How long a call may take as a whole.")
     ] = 600
+    drain_s: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=86_400,
+            description="How long calls may go on when the gateway is told to stop; then they are "
+            "cut off, and recorded. A restart lets them go on for `total_s`.",
+        ),
+    ] = 20
     concurrency_max: Annotated[
         int,
         Meta(ge=1, le=100_000, description="Calls in flight in one worker; those above it wait."),

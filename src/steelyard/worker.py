@@ -1,8 +1,10 @@
 """A worker: one gateway process, ``python -m steelyard.worker --studio DIR``.
 
 It prints one JSON line on stdout when it serves. It ends on SIGTERM, and when its stdin closes: it
-stops listening, lets the calls in flight end within DRAIN_S, seals its journal. It fails, to be
-started again, when its journal can't be written any more.
+stops listening, lets the calls in flight end within ``drain_s``, seals its journal. It fails, to be
+started again, when its journal can't be written any more. Two orders come on stdin, a line each:
+``reload``, answered with a line on stdout, and ``retire``, for one whose successor serves already:
+it ends when the last of its connections is closed.
 """
 
 from __future__ import annotations
@@ -17,38 +19,36 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Generator, Iterator, Sequence
+from asyncio import FIRST_COMPLETED
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 import uvloop
 
-from steelyard import app
+from steelyard import app, published
+from steelyard.catalogue.documents import Deployment
 from steelyard.dispatch import breaker
 from steelyard.dispatch import desk as dispatch
 from steelyard.dispatch.cache import Cache, Rule
 from steelyard.dispatch.desk import Desk
 from steelyard.edge import body, server
 from steelyard.edge.gateway import Gateway
+from steelyard.edge.ports import Port, PortTakenError
 from steelyard.edge.telemetry import opening
 from steelyard.edge.telemetry.families import BREAKERS, Sample
 from steelyard.edge.telemetry.opening import Telemetry
 from steelyard.metering.journal import JournalWriter
-from steelyard.settings import GatewaySettings
+from steelyard.published import Published
+from steelyard.settings import Settings
 from steelyard.studio import Studio, StudioFaults
-
-DRAIN_S = 20.0
-"""How long calls in flight may take once the worker was told to end."""
-
-RENEW_S = 0.5
-"""How often the worker looks for keys that were made or revoked, off the calls' way."""
+from steelyard.upstream.transport import Transport
 
 CONNECTIONS_MORE = 3072
 """Connections, beyond the calls in flight, that may be open and idle, or refused."""
 
 CLOSE_S = 2.0
-LISTENING_S = 10.0
-LOOK_S = 0.01
+ORDER_BYTES_MAX = 1024
 CALL_ID_BITS = 74
 COLLECT_AFTER = 20_000
 """New objects that outlive their call before cycles among them are looked for."""
@@ -69,48 +69,76 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
     writer: str
 
 
+class Reloaded(msgspec.Struct, frozen=True):
+    """The line that answers ``reload``: the edition by which the worker serves from now on."""
+
+    edition: int
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """Which worker it is, of how many, and the socket that it has."""
+
+    number: int
+    workers: int
+    taken: socket.socket
+
+
 def main(arguments: Sequence[str]) -> int:
     """Serve a studio until told to stop; the process's exit status."""
     parser = argparse.ArgumentParser(prog="steelyard.worker", allow_abbrev=False)
     parser.add_argument("--studio", type=Path, default=Path())
+    parser.add_argument("--published", action="store_true")
     parser.add_argument("--port", type=int, default=None)
+    parser.add_argument("--listen", type=int, default=None)
     parser.add_argument("--number", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1)
     given = parser.parse_args(arguments)
     try:
-        opened = app.load_studio(given.studio, serving=True)
-    except StudioFaults as exc:
+        if not given.published:
+            app.publish(app.load_studio(given.studio, serving=True), app.SystemClock())
+        opened = published.read(given.studio)
+        settings = opened.studio.settings.gateway
+        if given.listen is None:
+            port = settings.port if given.port is None else given.port
+            taken = Port(settings.host, port).take()
+        else:
+            taken = socket.socket(fileno=given.listen)
+    except (PortTakenError, StudioFaults) as exc:
         sys.stderr.write(f"{exc}\n")
         return EXIT_REFUSED
     _raise_files_max()
-    return uvloop.run(run(opened, given.port, given.number))
+    with taken:
+        options = Options(number=given.number, workers=given.workers, taken=taken)
+        return uvloop.run(run(opened, options))
 
 
-async def run(opened: Studio, port: int | None, number: int) -> int:
+async def run(opened: Published, options: Options) -> int:
     """Serve; the exit status, 0 when it was told to stop."""
-    settings, clock = opened.settings.gateway, app.SystemClock()
+    studio, clock = opened.studio, app.SystemClock()
+    settings = studio.settings.gateway
     writer_id = f"gateway-{secrets.token_hex(WRITER_BYTES)}"
+    deployments = {each.id: each for each in studio.edition.deployments}
     try:
-        telemetry = _telemetry(opened, writer_id, number)
+        telemetry = _telemetry(studio, writer_id, options, deployments)
     except OSError as exc:
         sys.stderr.write(f"steelyard: the access log can't be written: {exc}\n")
         return EXIT_REFUSED
-    snapshots = app.Snapshots(opened, clock)
+    snapshots = app.Snapshots(opened)
     writer = JournalWriter(
-        opened.root / "journal",
+        studio.root / "journal",
         writer_id,
         durability=settings.durability,
         clock=clock,
-        segment_bytes_max=opened.settings.journal.segment_bytes_max,
+        segment_bytes_max=studio.settings.journal.segment_bytes_max,
     )
     with (
         contextlib.closing(snapshots),
         contextlib.closing(telemetry),
         contextlib.closing(writer),
     ):
-        transports = app.open_transports(opened, clock)
         desk = Desk(
             snapshots.take(),
-            transports,
+            app.open_transports(studio, clock),
             writer,
             clock,
             lambda: secrets.randbits(CALL_ID_BITS),
@@ -123,56 +151,154 @@ async def run(opened: Studio, port: int | None, number: int) -> int:
                 retry_percent=settings.retry_percent,
             ),
             observer=telemetry.observer,
-            cache=_cache(opened),
+            cache=_cache(studio),
         )
         telemetry.look_at(lambda: _gauges(desk, writer))
+        renewal = Renewal(desk, snapshots, opened, deployments)
         aside = (
-            asyncio.create_task(_renew(desk, snapshots)),
+            asyncio.create_task(snapshots.watch(renewal.keys)),
             asyncio.create_task(telemetry.numbers.publish()),
         )
         try:
-            chosen = settings.port if port is None else port
-            return await _serve(desk, settings, chosen, writer, telemetry)
+            return await _serve(desk, studio.settings, options, telemetry, renewal, writer_id)
         finally:
             for task in aside:
                 task.cancel()
             await asyncio.gather(*aside, return_exceptions=True)
-            for each in transports.values():
-                await each.aclose()
+            await renewal.aclose()
+
+
+class Renewal:
+    """What a worker serves by, renewed while it serves."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        snapshots: app.Snapshots,
+        opened: Published,
+        deployments: dict[str, Deployment],
+    ) -> None:
+        self._desk = desk
+        self._snapshots = snapshots
+        self._opened = opened
+        self._deployments = deployments
+        self._turn = asyncio.Lock()
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def keys(self) -> None:
+        """Serve by the keys as they are now. Raises: sqlalchemy.exc.OperationalError."""
+        async with self._turn:
+            self._desk.snapshot = await asyncio.to_thread(self._snapshots.renewed)
+
+    async def reload(self) -> int:
+        """Serve by what is published now; the number of its edition.
+
+        Raises: OSError; sqlalchemy.exc.OperationalError.
+        """
+        async with self._turn:
+            before, desk = self._opened.studio, self._desk
+            self._opened = await asyncio.to_thread(published.read, before.root)
+            studio = self._opened.studio
+            snapshot = await asyncio.to_thread(self._snapshots.take, self._opened)
+            opened = app.open_transports(studio, desk.clock, before)
+            self._deployments.update({each.id: each for each in studio.edition.deployments})
+            replaced = {name: desk.transports[name] for name in opened if name in desk.transports}
+            # Ways to deployments that are gone stay: a call that began before may ask for one yet.
+            desk.transports = {**desk.transports, **opened}
+            desk.snapshot = snapshot
+        if replaced:
+            task = asyncio.create_task(self._close(list(replaced.values())))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+        return self._opened.edition
+
+    async def aclose(self) -> None:
+        """Close every way to an upstream."""
+        for task in self._closing:
+            task.cancel()
+        await asyncio.gather(*self._closing)
+        for each in self._desk.transports.values():
+            await each.aclose()
+
+    async def _close(self, transports: Sequence[Transport]) -> None:
+        """Close them once no call can use them any more."""
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(self._desk.limits.total_s)
+        for each in transports:
+            await each.aclose()
 
 
 async def _serve(
     desk: Desk,
-    settings: GatewaySettings,
-    port: int,
-    writer: JournalWriter,
+    settings: Settings,
+    options: Options,
     telemetry: Telemetry,
+    renewal: Renewal,
+    writer_id: str,
 ) -> int:
-    with _port(settings.host, port) as taken:
-        limits = body.Limits(body_bytes_max=settings.body_bytes_max, body_s=settings.body_s)
-        listen = server.Listen(
-            host=settings.host,
-            port=taken,
-            server=settings.server,
-            header_bytes_max=settings.header_bytes_max,
-            connections_max=settings.concurrency_max + CONNECTIONS_MORE,
-        )
-        serving = server.make(Gateway(desk, limits, telemetry), listen)
-        task = asyncio.create_task(serving.serve())
-        stop = asyncio.Event()
-        _stop_on(stop)
-        await _listening(settings.host, taken)
-    _spare_collections()
-    ready = Ready(
-        ready=True, host=settings.host, port=taken, pid=os.getpid(), writer=writer.writer_id
+    gateway = settings.gateway
+    host, port = options.taken.getsockname()[:2]
+    limits = body.Limits(body_bytes_max=gateway.body_bytes_max, body_s=gateway.body_s)
+    listen = server.Listen(
+        host=host,
+        port=port,
+        server=gateway.server,
+        header_bytes_max=gateway.header_bytes_max,
+        connections_max=gateway.concurrency_max + CONNECTIONS_MORE,
+        socket=options.taken,
     )
-    os.write(sys.stdout.fileno(), msgspec.json.encode(ready) + b"\n")
-    ends = [asyncio.ensure_future(each) for each in (stop.wait(), desk.failed.wait(), task)]
-    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    serving = server.make(Gateway(desk, limits, telemetry), listen)
+    task = asyncio.create_task(serving.serve())
+    told = _Told(renewal)
+    await asyncio.wait([asyncio.ensure_future(serving.ready()), task], return_when=FIRST_COMPLETED)
+    _spare_collections()
+    _say(Ready(ready=True, host=host, port=port, pid=os.getpid(), writer=writer_id))
+    ends = [asyncio.ensure_future(each) for each in (told.stop.wait(), desk.failed.wait(), task)]
+    relieved = asyncio.ensure_future(told.retire.wait())
+    await asyncio.wait([*ends, relieved], return_when=FIRST_COMPLETED)
+    drain_s = gateway.drain_s
+    if relieved.done():
+        telemetry.numbers.relieve()
+        serving.stop(linger=True)
+        await asyncio.wait(ends, timeout=gateway.total_s, return_when=FIRST_COMPLETED)
+        drain_s = gateway.drain_s if told.stop.is_set() else gateway.total_s
     serving.stop()
-    await desk.drain(DRAIN_S)
+    await desk.drain(drain_s)
     await asyncio.wait([task], timeout=CLOSE_S)
     return EXIT_FAILED if desk.failed.is_set() else 0
+
+
+class _Told:
+    """What the worker is told: by signals, and by whoever started it, on stdin."""
+
+    def __init__(self, renewal: Renewal) -> None:
+        self.stop = asyncio.Event()
+        self.retire = asyncio.Event()
+        self._renewal = renewal
+        self._reloading: asyncio.Task[None] | None = None
+        self._stdin = sys.stdin.fileno()
+        self._loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self.stop.set)
+        self._loop.add_reader(self._stdin, self._hear)
+
+    def _hear(self) -> None:
+        # Whoever gives orders waits for the answer to the one before: there is one line at a time.
+        line = os.read(self._stdin, ORDER_BYTES_MAX)
+        if not line:
+            self._loop.remove_reader(self._stdin)
+            self.stop.set()
+        elif line == b"retire\n":
+            self.retire.set()
+        elif line == b"reload\n":
+            self._reloading = self._loop.create_task(self._reload())
+
+    async def _reload(self) -> None:
+        _say(Reloaded(await self._renewal.reload()))
+
+
+def _say(what: Ready | Reloaded) -> None:
+    os.write(sys.stdout.fileno(), msgspec.json.encode(what) + b"\n")
 
 
 def _raise_files_max() -> None:
@@ -188,18 +314,13 @@ def _spare_collections() -> None:
     gc.set_threshold(COLLECT_AFTER, 20, 20)
 
 
-async def _renew(desk: Desk, snapshots: app.Snapshots) -> None:
-    while True:
-        await asyncio.sleep(RENEW_S)
-        if (renewed := await asyncio.to_thread(snapshots.renewed)) is not None:
-            desk.snapshot = renewed
-
-
-def _telemetry(opened: Studio, writer_id: str, number: int) -> Telemetry:
+def _telemetry(
+    opened: Studio, writer_id: str, which: Options, deployments: Mapping[str, Deployment]
+) -> Telemetry:
     settings = opened.settings.telemetry
     log = settings.access_log
     options = opening.Options(
-        worker=str(number),
+        worker=str(which.number),
         writer=writer_id,
         metrics=settings.metrics,
         customers_max=settings.metrics_customers_max,
@@ -208,9 +329,9 @@ def _telemetry(opened: Studio, writer_id: str, number: int) -> Telemetry:
         otlp_interval_s=settings.otlp_interval_s,
         traces_percent=settings.traces_percent,
         items_max=settings.queue_calls_max,
-        shared=opened.root / "run" / "metrics" if opened.settings.gateway.workers > 1 else None,
+        shared=opened.root / "run" / "metrics" if which.workers > 1 else None,
     )
-    return Telemetry(options, {each.id: each for each in opened.edition.deployments})
+    return Telemetry(options, deployments)
 
 
 def _gauges(desk: Desk, writer: JournalWriter) -> Iterator[Sample]:
@@ -236,44 +357,6 @@ def _cache(opened: Studio) -> Cache:
         for each in opened.settings.cache
     ]
     return Cache(rules)
-
-
-@contextlib.contextmanager
-def _port(host: str, port: int) -> Generator[int]:
-    """A port that is ours until the server has it too: the one wanted, or any for 0."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as holder:
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        holder.bind((host, port))
-        yield holder.getsockname()[1]
-
-
-async def _listening(host: str, port: int) -> None:
-    async with asyncio.timeout(LISTENING_S):
-        while True:
-            try:
-                _, stream = await asyncio.open_connection(host, port)
-            except OSError:
-                await asyncio.sleep(LOOK_S)
-            else:
-                stream.close()
-                return
-
-
-def _stop_on(stop: asyncio.Event) -> None:
-    """Stop on SIGTERM, SIGINT, and when whoever started us is gone."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    stdin = sys.stdin.fileno()
-
-    def look() -> None:
-        if not os.read(stdin, 1024):
-            loop.remove_reader(stdin)
-            stop.set()
-
-    loop.add_reader(stdin, look)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("steelyard.cli.init", "Write a commented studio into a folder."),
     "check": ("steelyard.cli.check", "Check the studio's files; name file, line and reason."),
     "up": ("steelyard.cli.up", "Serve: gateway, engine and clerk, supervised."),
+    "reload": ("steelyard.cli.reload", "Have the running studio read its files anew."),
+    "restart": ("steelyard.cli.restart", "Start new workers, then end the old ones."),
     "top": ("steelyard.cli.top", "Show live what goes through the gateway."),
     "keys": ("steelyard.cli.keys", "Make, list and revoke callers' keys."),
     "secrets": ("steelyard.cli.secrets", "Seal upstreams' keys in the studio."),

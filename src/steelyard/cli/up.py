@@ -5,19 +5,29 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import click
 import msgspec
 
-from steelyard import app, supervisor
-from steelyard.studio import Studio
-from steelyard.supervisor import Program, ProgramFailedError, Started
+from steelyard import app, orders, published
+from steelyard.cli.booked import FAULTS
+from steelyard.cli.failing import fail
+from steelyard.cli.ordered import sentence
+from steelyard.edge.ports import Port, PortTakenError
+from steelyard.orders import AlreadyUpError, Order, Outcome
+from steelyard.settings import WORKERS_MAX
+from steelyard.studio import Studio, StudioFaults
+from steelyard.supervisor import Program, ProgramFailedError, Started, Supervisor
 from steelyard.upstream import engine
 
 _KEY_BYTES = 32
+
+STOP_S_MORE = 10.0
+"""How long a worker may take to end, beyond the time that its calls have."""
 
 
 @click.command("up")
@@ -25,35 +35,53 @@ _KEY_BYTES = 32
     "--port", type=click.IntRange(0, 65_535), help="Listen here, not where the studio's file says."
 )
 @click.option(
+    "--workers",
+    type=click.IntRange(1, WORKERS_MAX),
+    help="Worker processes that share the port, not as many as the studio's file says.",
+)
+@click.option(
     "--json", "as_json", is_flag=True, help="Print one line for a machine when it serves."
 )
 @click.pass_obj
-def command(folder: Path, port: int | None, as_json: bool) -> None:
-    """Serve the studio until Ctrl-C or SIGTERM: gateway, engine and clerk."""
+def command(folder: Path, port: int | None, workers: int | None, as_json: bool) -> None:
+    """Serve the studio until Ctrl-C or SIGTERM: gateway, engine and clerk.
+
+    `steelyard reload` has it read the studio's files anew, and so does SIGHUP; `steelyard restart`
+    starts new workers before the old ones end.
+    """
     opened = app.load_studio(folder, serving=True)
+    gateway = _gateway(opened, port, workers)
+
+    def notice(what: str) -> None:
+        click.echo(f"steelyard: {what}", err=True)
 
     def up(started: Sequence[Started]) -> None:
-        gateway = next(each for each in started if each.name.startswith("gateway"))
-        url = f"http://{gateway.ready['host']}:{gateway.ready['port']}"
+        serving = next(each for each in started if each.name.startswith("gateway"))
+        url = f"http://{serving.ready['host']}:{serving.ready['port']}"
         if as_json:
             pids = {each.name: each.process.pid for each in started}
             click.echo(msgspec.json.encode({"ready": True, "url": f"{url}/v1", "pids": pids}))
         else:
             _welcome(opened, url, started)
 
-    def notice(what: str) -> None:
-        click.echo(f"steelyard: {what}", err=True)
+    async def run() -> None:
+        supervisor = Supervisor(programs(opened, gateway), notice)
+        carry = _Orders(opened, supervisor)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, lambda: carry.hang_up(notice))
+        async with orders.taking(opened.root, carry.out):
+            await supervisor.run(up)
 
     try:
-        asyncio.run(supervisor.supervise(programs(opened, port), notice=notice, up=up))
-    except ProgramFailedError as exc:
-        click.echo(f"steelyard: {exc}", err=True)
-        raise SystemExit(1) from exc
+        app.publish(opened, app.SystemClock())
+        asyncio.run(run())
+    except (AlreadyUpError, PortTakenError, ProgramFailedError, *FAULTS) as exc:
+        fail(str(exc))
     if not as_json:
         click.echo("stopped; every call is in the journal")
 
 
-def programs(opened: Studio, port: int | None) -> list[Program]:
+def programs(opened: Studio, gateway: Sequence[Program]) -> list[Program]:
     """What a studio needs running; it stops in the reverse order, the gateway first.
 
     Each engine's key is made here and lives as long as this process.
@@ -61,22 +89,86 @@ def programs(opened: Studio, port: int | None) -> list[Program]:
     key = secrets.token_urlsafe(_KEY_BYTES)
     env = engine.environment(key, os.environ)
     alone = engine.environment(key, engine.harmless(os.environ))
-    folder = str(opened.root)
     engines = [each for each in opened.edition.deployments if each.kind == "engine"]
     started = [
         Program(f"engine {each.id}", _engine(opened, each.id, each.model), alone)
         for each in engines
     ]
+    folder = str(opened.root)
     clerk = (sys.executable, "-m", "steelyard", "--studio", folder, "clerk", "--supervised")
-    started.append(Program("clerk", clerk, os.environ))
-    workers = opened.settings.gateway.workers
-    chosen = opened.settings.gateway.port if port is None else port
-    for number in range(workers):
-        options = ("--studio", folder, "--port", str(chosen), "--number", str(number + 1))
-        argv = (sys.executable, "-m", "steelyard.worker", *options)
-        name = "gateway" if workers == 1 else f"gateway {number + 1}"
-        started.append(Program(name, argv, env))
-    return started
+    return [
+        *started,
+        Program("clerk", clerk, os.environ),
+        *(each._replace(env=env) for each in gateway),
+    ]
+
+
+def _gateway(opened: Studio, port: int | None, workers: int | None) -> list[Program]:
+    settings = opened.settings.gateway
+    workers = workers or settings.workers
+    shared = Port(settings.host, settings.port if port is None else port)
+    worker = (sys.executable, "-m", "steelyard.worker", "--studio", str(opened.root), "--published")
+    return [
+        Program(
+            "gateway" if workers == 1 else f"gateway {number}",
+            (*worker, "--number", str(number), "--workers", str(workers)),
+            os.environ,
+            port=shared,
+            drain_s=settings.drain_s + STOP_S_MORE,
+            turns=True,
+            retire_s=settings.total_s + STOP_S_MORE,
+        )
+        for number in range(1, workers + 1)
+    ]
+
+
+class _Orders:
+    """Carries out what a running studio is told, one order after the other."""
+
+    def __init__(self, opened: Studio, supervisor: Supervisor) -> None:
+        self._root = opened.root
+        self._started = opened.settings
+        """What all of it was started with."""
+        self._working = opened.settings
+        """What the workers were started with."""
+        self._supervisor = supervisor
+        self._turn = asyncio.Lock()
+        self._signalled: asyncio.Task[None] | None = None
+
+    def hang_up(self, notice: Callable[[str], None]) -> None:
+        """Reload for a signal, whose sender gets no answer: standard error has it."""
+
+        async def reload() -> None:
+            outcome = await self.out(Order("reload"))
+            for each in outcome.faults:
+                notice(each)
+            notice(sentence(outcome))
+
+        self._signalled = asyncio.create_task(reload())
+
+    async def out(self, order: Order) -> Outcome:
+        """Carry out one order."""
+        async with self._turn:
+            try:
+                fresh = await asyncio.to_thread(app.load_studio, self._root, serving=True)
+                number = await asyncio.to_thread(app.publish, fresh, app.SystemClock())
+                if order.verb == "restart":
+                    renewed = len(await self._supervisor.restart())
+                    self._working = fresh.settings
+                else:
+                    answers = await self._supervisor.reload()
+                    renewed = sum(answer.get("edition") == number for answer in answers)
+            except StudioFaults as exc:
+                return Outcome(faults=tuple(map(str, exc.faults)))
+            except (ProgramFailedError, *FAULTS) as exc:
+                return Outcome(faults=(str(exc),))
+            return Outcome(
+                edition=number,
+                workers=renewed,
+                at_restart=published.at_restart(self._working, fresh.settings),
+                at_start=published.at_start(self._started, fresh.settings),
+                ending=self._supervisor.retiring,
+            )
 
 
 def _engine(opened: Studio, deployment: str, model: str) -> Sequence[str]:

@@ -69,29 +69,42 @@ def take(
 ) -> Snapshot:
     """The snapshot of an edition and the keys that call under its contracts."""
     by_digest = keys.by_digest(known)
-    served: dict[str, list[Deployment]] = {}
-    for deployment in edition.deployments:
-        served.setdefault(deployment.model, []).append(deployment)
-    places = {
-        (contract, model): tuple(
-            Place(each, _timeline(edition, contract, each)) for each in deployments
-        )
-        for contract in sorted({key.contract for key in by_digest.values()})
-        for model, deployments in served.items()
-    }
+    served = {each.model for each in edition.deployments}
     models = {model.id: model for model in edition.models if model.id in served}
     zones = {each.customer: each.zone for each in reversed(edition.contracts)}
     return Snapshot(
         edition=number,
         keys=by_digest,
         models=models,
-        places=places,
+        places=_places(edition, {key.contract for key in by_digest.values()}),
         limits=limits,
         zone=edition.zone,
         zones=zones,
         weights={each.id: each.weight for each in edition.customers},
         routes={each.model: each for each in routes},
     )
+
+
+def with_keys(snapshot: Snapshot, edition: Edition, known: Iterable[Key]) -> Snapshot:
+    """The same with other keys: what it knows of its contracts stays as it is."""
+    by_digest = keys.by_digest(known)
+    contracts = {key.contract for key in by_digest.values()}
+    more = _places(edition, contracts - {contract for contract, _ in snapshot.places})
+    places = {**snapshot.places, **more} if more else snapshot.places
+    return msgspec.structs.replace(snapshot, keys=by_digest, places=places)
+
+
+def _places(edition: Edition, contracts: Iterable[str]) -> dict[tuple[str, str], tuple[Place, ...]]:
+    served: dict[str, list[Deployment]] = {}
+    for deployment in edition.deployments:
+        served.setdefault(deployment.model, []).append(deployment)
+    return {
+        (contract, model): tuple(
+            Place(each, _timeline(edition, contract, each)) for each in deployments
+        )
+        for contract in sorted(contracts)
+        for model, deployments in served.items()
+    }
 
 
 def _timeline(edition: Edition, contract: str, deployment: Deployment) -> tuple[Offer, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import socket as sockets
 import sys
 import termios
 from collections import deque
@@ -46,6 +47,8 @@ class Listen(msgspec.Struct, frozen=True, kw_only=True):
     header_s: int = 30
     connections_max: int = 4096
     server: Literal["granian", "httptools"] = "httptools"
+    socket: sockets.socket | None = None
+    """One that was taken for it; without one it takes the port by itself."""
 
 
 class House(Protocol):

@@ -12,6 +12,7 @@ import socket
 from email.utils import formatdate
 
 from steelyard.edge.connections import Connection, Listen
+from steelyard.edge.ports import Port
 from steelyard.edge.rsgi import Application
 from steelyard.values.clock import Vigil
 
@@ -40,18 +41,20 @@ class Server:
         self.date = formatdate(usegmt=True)
         self.vigil = Vigil(LOOK_S)
         self.stopping = asyncio.Event()
+        self._listening = asyncio.Event()
+        self._lingers = False
         self._empty = asyncio.Event()
 
     async def serve(self) -> None:
         """Listen, until ``stop``; return when all connections are closed."""
         door = _Door(self)
         door.open()
+        self._listening.set()
         looking = asyncio.get_running_loop().create_task(self._look())
         try:
             await self.stopping.wait()
             await door.close()
-            for each in tuple(self.connections):
-                each.leave()
+            self.stop(linger=self._lingers)
             while self.connections:
                 self._empty.clear()
                 await self._empty.wait()
@@ -60,9 +63,19 @@ class Server:
             for each in tuple(self.connections):
                 each.abort()
 
-    def stop(self) -> None:
-        """Take no more connections, and close those that are idle."""
+    async def ready(self) -> None:
+        """Return when it listens."""
+        await self._listening.wait()
+
+    def stop(self, *, linger: bool = False) -> None:
+        """Take no more connections, and close those that are idle.
+
+        When they may ``linger``, each is closed after its next answer, or when it would have been.
+        """
+        self._lingers = linger
         self.stopping.set()
+        for each in () if linger else tuple(self.connections):
+            each.leave()
 
     def forget(self, connection: Connection) -> None:
         """A connection is closed."""
@@ -87,14 +100,10 @@ class _Door:
         self._joining: set[asyncio.Task[None]] = set()
 
     def open(self) -> None:
-        """Listen. Raises: OSError."""
-        self._loop, host = asyncio.get_running_loop(), self._server.listen.host
-        self._socket = socket.create_server(
-            (host, self._server.listen.port),
-            family=socket.AF_INET6 if ":" in host else socket.AF_INET,
-            backlog=BACKLOG,
-            reuse_port=True,
-        )
+        """Listen. Raises: PortTakenError; OSError."""
+        self._loop, listen = asyncio.get_running_loop(), self._server.listen
+        self._socket = listen.socket or Port(listen.host, listen.port).take()
+        self._socket.listen(BACKLOG)
         self._socket.settimeout(0)
         self._loop.add_reader(self._socket, self._take)
 

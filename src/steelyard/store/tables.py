@@ -248,3 +248,11 @@ keys = sa.Table(
     sa.Column("revoked_us", sa.BigInteger),
 )
 """Callers' keys; ``models`` is a JSON list."""
+
+key_changes = sa.Table(
+    "key_changes",
+    METADATA,
+    _whole("number", key=True),
+    _word("key_id"),
+)
+"""Each making and each revocation of a key, in their order: what those who serve look for."""

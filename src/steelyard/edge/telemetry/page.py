@@ -43,6 +43,7 @@ class Numbers:
         self._worker = worker
         self._samples = samples
         self._folder = folder
+        self._relieved = False
 
     async def text(self) -> bytes:
         """All of it as Prometheus reads it, put together off the calls' way."""
@@ -50,14 +51,18 @@ class Numbers:
 
     async def publish(self) -> None:
         """Leave our numbers for the siblings, again and again."""
-        while self._folder is not None:
+        while self._folder is not None and not self._relieved:
             with contextlib.suppress(OSError):  # on a full disk ours go stale, and calls go on
                 await asyncio.to_thread(self._leave, self._folder, self._samples())
             await asyncio.sleep(PUBLISH_S)
 
+    def relieve(self) -> None:
+        """Leave no numbers any more: a successor leaves its own in their place."""
+        self._relieved = True
+
     def withdraw(self) -> None:
         """Leave nothing behind."""
-        if self._folder is not None:
+        if self._folder is not None and not self._relieved:
             (self._folder / f"{self._worker}{_SUFFIX}").unlink(missing_ok=True)
 
     def _text(self, samples: Sequence[Sample]) -> bytes:
