@@ -128,3 +128,50 @@ async def test_one_that_will_not_drain_is_killed(tmp_path: Path) -> None:
     assert started[0].process.returncode == -signal.SIGKILL
     assert time.monotonic() - begun_s >= 0.2
     assert notices == ["a had not drained after 0 s, and is killed"]
+
+
+TURNS = """
+import os, sys
+name, log, fails = sys.argv[1:4]
+def said(what):
+    fd = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(fd, f"{name} {what}\\n".encode())
+if os.path.exists(fails): sys.exit(3)
+print('{"ready": true}', flush=True)
+for order in sys.stdin:
+    said(order.strip())
+    if order == "reload\\n": print('{"edition": 2}', flush=True)
+    if order == "retire\\n": break
+said("ended")
+"""
+
+
+async def test_programs_that_take_orders_are_reloaded_and_relieved(tmp_path: Path) -> None:
+    log, fails = tmp_path / "log", tmp_path / "fails"
+    turning = [
+        Program(name, (sys.executable, "-c", TURNS, name, str(log), str(fails)), {}, turns=True)
+        for name in "ab"
+    ]
+    notices: list[str] = []
+    begun: list[Started] = []
+    supervisor = Supervisor([program("c", GOOD, log), *turning], notices.append)
+    task = asyncio.create_task(supervisor.run(begun.extend))
+    async with asyncio.timeout(20):
+        while not begun:  # noqa: ASYNC110  only time brings them
+            await asyncio.sleep(0.02)
+        assert await supervisor.reload() == [{"edition": 2}, {"edition": 2}]
+        fails.touch()
+        with pytest.raises(ProgramFailedError, match="a ended with 3"):
+            await supervisor.restart()
+        assert lines(log) == ["a reload", "b reload"], "the old ones go on"
+        fails.unlink()
+        relieved = await supervisor.restart()
+        assert [each.name for each in relieved] == ["a", "b"]
+        for each in begun[1:]:
+            await each.process.wait()
+    assert sorted(lines(log)[2:]) == ["a ended", "a retire", "b ended", "b retire"]
+    assert not any(each.process.returncode is not None for each in relieved)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await task
+    assert notices == []
+    assert {each.process.returncode for each in relieved} == {-signal.SIGTERM}

@@ -91,7 +91,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--port", type=int, default=None)
     parser.add_argument("--listen", type=int, default=None)
     parser.add_argument("--number", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=None)
     given = parser.parse_args(arguments)
     try:
         if not given.published:
@@ -108,7 +108,8 @@ def main(arguments: Sequence[str]) -> int:
         return EXIT_REFUSED
     _raise_files_max()
     with taken:
-        options = Options(number=given.number, workers=given.workers, taken=taken)
+        workers = given.workers or settings.workers
+        options = Options(number=given.number, workers=workers, taken=taken)
         return uvloop.run(run(opened, options))
 
 

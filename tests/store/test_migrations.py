@@ -11,6 +11,7 @@ from steelyard.store.migrations import SchemaError
 
 BACK = {
     # from the next version to this one: what the step to the next one added
+    4: ["DROP TABLE key_changes"],
     3: ["DROP TABLE facts"],
     2: [
         "ALTER TABLE batches DROP COLUMN kind",

@@ -54,7 +54,16 @@ def _facts(connection: sa.Connection) -> None:
     _create(connection, "facts")
 
 
-STEPS: Mapping[int, Callable[[sa.Connection], None]] = {1: _counters, 2: _kinds, 3: _facts}
+def _key_changes(connection: sa.Connection) -> None:
+    _create(connection, "key_changes")
+
+
+STEPS: Mapping[int, Callable[[sa.Connection], None]] = {
+    1: _counters,
+    2: _kinds,
+    3: _facts,
+    4: _key_changes,
+}
 """What leads from each version to the next."""
 
 
