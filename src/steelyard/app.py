@@ -127,11 +127,25 @@ def open_import(opened: Studio, clock: Clock) -> JournalWriter:
 
     Raises: JournalError.
     """
+    return _open_journal(opened, clock, "import-")
+
+
+def open_facts(opened: Studio, clock: Clock) -> JournalWriter:
+    """Open the journal for facts that are written down by hand; the same holds.
+
+    Raises: JournalError.
+    """
+    from steelyard.metering import telling
+
+    return _open_journal(opened, clock, telling.WRITER_PREFIX)
+
+
+def _open_journal(opened: Studio, clock: Clock, prefix: str) -> JournalWriter:
     from steelyard.metering.journal import JournalWriter
 
     return JournalWriter(
         opened.root / "journal",
-        f"import-{secrets.token_hex(_WRITER_BYTES)}",
+        f"{prefix}{secrets.token_hex(_WRITER_BYTES)}",
         durability="disk",
         clock=clock,
         segment_bytes_max=opened.settings.journal.segment_bytes_max,

@@ -8,9 +8,10 @@ import string
 import pytest
 from click.testing import CliRunner
 
+from steelyard.catalogue.items.phrases import ITEM_PHRASES
 from steelyard.catalogue.phrases import METERS_ZH, PHRASES
 from steelyard.cli.main import cli
-from steelyard.values.meters import METERS
+from steelyard.values.meters import ALL_METERS
 
 STUDIO = {
     "steelyard.toml": """
@@ -325,4 +326,5 @@ def test_each_phrase_has_the_same_blanks_in_both_languages():
 
     for name, (english, chinese) in PHRASES.items():
         assert blanks(english) == blanks(chinese), name
-    assert set(METERS_ZH) == set(METERS)
+    assert set(METERS_ZH) == set(ALL_METERS)
+    assert all(PHRASES[name] == both for name, both in ITEM_PHRASES.items())

@@ -16,6 +16,7 @@ from steelyard.catalogue.documents import (
     Window,
     party,
 )
+from steelyard.catalogue.items import aloud as items
 from steelyard.catalogue.phrases import Language, say
 from steelyard.catalogue.rates import FALLBACKS
 from steelyard.values import money
@@ -48,13 +49,15 @@ def _contract(edition: Edition, version: Contract, language: Language) -> Iterat
     if limit_pico is not None:
         amount = money.grouped(limit_pico, money.CURRENCY_PLACES[version.currency])
         yield say(language, "credit", amount=amount, currency=version.currency)
-    yield say(language, "several")
+    yield say(language, "several" if version.prices else "no_calls")
     for place, rule in enumerate(version.prices, start=1):
         yield f"{place}. {_rule(edition, rule, language)}"
     yield from (given.grant(each, version.currency, language) for each in version.grants)
     if len(version.grants) > 1:
         yield say(language, "order_of_cover")
-    yield say(language, "fallback")
+    if version.prices:
+        yield say(language, "fallback")
+    yield from (items.item(each, version.currency, language) for each in version.items)
 
 
 def _rule(edition: Edition, rule: PriceRule, language: Language) -> str:

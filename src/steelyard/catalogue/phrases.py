@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
+from steelyard.catalogue.items.phrases import ITEM_PHRASES, PERIOD_METERS_ZH
 from steelyard.values import meters
 
 Language = Literal["en", "zh"]
 
 _PLACE: dict[Language, int] = {"en": 0, "zh": 1}
 
-PHRASES: dict[str, tuple[str, str]] = {
+PHRASES: dict[str, tuple[str, str]] = ITEM_PHRASES | {
     "title": (
         "{title} ({id}) is the contract of {customer}, in {currency}, in force from {day}.",
         "{title}（{id}）是与 {customer} 的合同，以 {currency} 计价，自 {day} 起生效。",
@@ -308,7 +309,7 @@ PHRASES: dict[str, tuple[str, str]] = {
 }
 """Each phrase in English and in Chinese; both have the same blanks."""
 
-METERS_ZH = {
+METERS_ZH = PERIOD_METERS_ZH | {
     "input_tokens": "输入",
     "cached_input_tokens": "缓存输入",
     "cache_write_tokens": "缓存写入",

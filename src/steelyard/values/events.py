@@ -6,6 +6,9 @@ from typing import Literal
 
 import msgspec
 
+from steelyard.values.facts import Fact
+from steelyard.values.ids import content_id
+
 KIND = "event"
 """What such a fact's ``kind`` is; its body is an Event as JSON."""
 
@@ -37,3 +40,18 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 def order(event: Event) -> tuple[int, str]:
     """The order in which events hold: by their time, and of one instant by their id."""
     return (event.at_us, event.id)
+
+
+def fact(event: Event, at_us: int, by: str) -> Fact:
+    """An event as a fact of the journal, written down at ``at_us``: its id follows from its own."""
+    told = f"{event.contract}\0{event.id}".encode()
+    body = msgspec.json.encode(event).decode()
+    return Fact(fact_id=content_id(0, told), at_us=at_us, kind=KIND, body=body, by=by)
+
+
+def of_fact(found: Fact) -> Event | None:
+    """The event that a fact says; None when it is a fact of another kind."""
+    return _decode(found.body) if found.kind == KIND else None
+
+
+_decode = msgspec.json.Decoder(Event).decode

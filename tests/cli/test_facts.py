@@ -1,0 +1,156 @@
+"""What happened under a contract, written down by hand or from a file, and listed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from steelyard.cli.main import cli
+
+STUDIO = {
+    "steelyard.toml": """
+[studio]
+name = "Orchard"
+operator = "orchard"
+zone = "Asia/Shanghai"
+
+[[customer]]
+id = "acme"
+
+[[earner]]
+id = "orchard"
+""",
+    "contracts/acme.toml": """
+id = "acme-2026"
+customer = "acme"
+currency = "CNY"
+valid_from = 2026-01-01
+
+[[fee]]
+id = "team"
+seats = 4
+plan = [{ id = "small", amount = "50.00" }, { id = "large", amount = "80.00" }]
+
+[[project]]
+id = "rollout"
+milestone = [{ id = "design", amount = "100000.00" }]
+""",
+}
+
+
+@pytest.fixture
+def run(tmp_path):
+    for name, text in STUDIO.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+
+    def run(*arguments, status=0):
+        done = CliRunner().invoke(cli, ["--studio", str(tmp_path), "facts", *arguments])
+        assert done.exit_code == status, done.output
+        return done
+
+    return run
+
+
+def listed(run):
+    return [
+        (each["at"], each["about"], each["what"], each["name"], each["units"])
+        for each in json.loads(run("list", "--json").stdout)
+    ]
+
+
+def test_what_is_recorded_is_listed_in_the_order_in_which_it_happened(run):
+    run("record", "acme-2026", "team", "changed", "--at", "2026-11-20", "--units", "seats=6")
+    said = run("record", "acme-2026", "team", "begun", "large", "--at", "2026-11-10T09:00").stdout
+    assert "recorded: acme-2026, team begun large, 2026-11-10 09:00 (Asia/Shanghai)" in said
+    assert listed(run) == [
+        ("2026-11-10T09:00:00+08:00", "team", "begun", "large", {}),
+        ("2026-11-20T00:00:00+08:00", "team", "changed", "", {"seats": 6}),
+    ]
+    assert "seats 6" in run("list", "--about", "team").stdout
+    assert json.loads(run("list", "--contract", "other", "--json").stdout) == []
+
+
+def test_the_same_is_recorded_once(run):
+    told = ("record", "acme-2026", "rollout", "accepted", "design", "--at", "2026-11-20")
+    assert json.loads(run(*told, "--json").stdout)["recorded"] is True
+    assert json.loads(run(*told, "--json").stdout)["recorded"] is False
+    assert len(listed(run)) == 1
+
+
+def test_something_else_under_the_same_id_is_refused(run):
+    one = ("record", "acme-2026", "team", "changed", "--at", "2026-11-20", "--id", "PO-1")
+    run(*one, "--units", "seats=6")
+    said = run(*one, "--units", "seats=7", status=1).stderr
+    assert '"PO-1" is the id of something else' in said
+    assert "seats 6" in said
+    assert len(listed(run)) == 1
+
+
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        (("acme-2025", "team", "begun"), 'did you mean "acme-2026"'),
+        (("acme-2026", "tean", "begun"), 'did you mean "team"'),
+        (("acme-2026", "team", "accepted"), '"team" is not accepted; it is begun, changed, ended'),
+        (("acme-2026", "team", "changed", "huge"), 'there is no plan "huge"'),
+        (("acme-2026", "team", "changed", "--units", "seat=2"), 'did you mean "seats"'),
+        (("acme-2026", "team", "changed", "--units", "seats=-2"), "between 0 and"),
+        (("acme-2026", "rollout", "changed", "more"), "its worth in coins"),
+        (("acme-2026", "rollout", "changed", "design", "--units", "coins=1"), "is a milestone"),
+    ],
+)
+def test_what_can_not_be_is_refused(run, told, says):
+    assert says in run("record", *told, status=1).stderr
+    assert listed(run) == []
+
+
+def test_a_file_is_recorded_whole_and_once(run, tmp_path):
+    file = tmp_path / "facts.csv"
+    file.write_text(
+        "id,at,contract,about,what,name,units,note\n"
+        "1,2026-11-10,acme-2026,team,begun,large,seats=5,\n"
+        '2,2026-11-20 10:00,acme-2026,rollout,accepted,design,,"signed, by both"\n',
+        "utf-8",
+    )
+    assert "2 recorded, 0 were" in run("import", str(file)).stdout
+    assert "0 recorded, 2 were" in run("import", str(file)).stdout
+    lines = tmp_path / "facts.jsonl"
+    lines.write_text(
+        '{"id": "3", "at": "2026-11-25", "contract": "acme-2026", "about": "team", '
+        '"what": "changed", "units": {"seats": 7}}\n',
+        "utf-8",
+    )
+    assert json.loads(run("import", str(lines), "--json").stdout) == {"rows": 1, "recorded": 1}
+    assert [units for *_, units in listed(run)] == [{"seats": 5}, {}, {"seats": 7}]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("id,at\n", ":1:1: the first line names the columns"),
+        ("id,at,contract,about,what\n1,soon,acme-2026,team,begun\n", ':2:3: "soon" is no time'),
+        ("id,at,contract,about,what\n1,2026-11-10,acme-2026,team,gone\n", ":2:29: "),
+        ("id,at,contract,about,what\n1,2026-11-10,acme-2026\n", ":2:1: 3 fields"),
+        ("id,at,contract,about,what\n1,2026-11-10,acme-2026,tean,begun\n", ":2:24: "),
+        (
+            "id,at,contract,about,what,units\n1,2026-11-10,acme-2026,team,begun,seats\n",
+            ':2:35: "seats" is no count',
+        ),
+        ('{"id": "1", "at": 7}\n', ":1:13: "),
+        ('{"id": "1"\n', ":1:1: "),
+    ],
+)
+def test_each_fault_of_a_file_has_its_place(run, tmp_path, text, says):
+    file = tmp_path / "facts.csv"
+    good = "0,2026-11-10,acme-2026,team,begun"
+    file.write_text(
+        text + (good if text.startswith("id,at,contract,about,what\n") else ""), "utf-8"
+    )
+    said = run("import", str(file), status=1).stderr
+    assert says in said
+    assert "nothing was recorded" in said
+    assert listed(run) == []
