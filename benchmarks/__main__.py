@@ -12,6 +12,7 @@ BENCHMARKS = {
     "gateway": "benchmarks.gateway",
     "streams": "benchmarks.streams",
     "affinity": "benchmarks.affinity",
+    "rating": "benchmarks.rating",
 }
 """Each benchmark's module: ``measure()`` gives figures by keys that end in their unit.
 

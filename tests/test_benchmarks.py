@@ -9,7 +9,9 @@ import itertools
 import pytest
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import affinity, importing
+from benchmarks import affinity, importing, rating
+from steelyard import studio
+from steelyard.clerk import files
 
 UNITS = ("_s", "_per_s", "_mb_max", "_count", "_ratio")
 
@@ -35,6 +37,15 @@ def test_calls_that_share_a_prefix_find_its_cache_and_the_load_stays_even():
     assert found["load_cached_share_ratio"] < 0.6 * found["single_cached_share_ratio"]
     assert found["affinity_calls_over_even_ratio"] < 1.25
     assert found["affinity_beyond_bound_count"] == 0
+
+
+def test_each_kind_of_contract_prices_each_call_of_the_rating_benchmark(tmp_path):
+    rating.write_studio(tmp_path)
+    rating.write_usage(tmp_path / "usage.parquet", 5000, range(rating.CONTRACTS))
+    edition = studio.load(tmp_path, env=None).edition
+    found = files.rate(tmp_path / "usage.parquet", tmp_path / "lines", edition)
+    assert (found.calls, found.unrated) == (5000, 0)
+    assert found.lines > 3 * 5000
 
 
 @pytest.mark.parametrize("module", benchmarks.BENCHMARKS.values())

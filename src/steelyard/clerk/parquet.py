@@ -13,9 +13,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from steelyard.rating.lines import Line
+from steelyard.rating.schema import SCHEMA, WORD
 
 ROW_GROUP_LINES_MAX = 1 << 20
 _NEXT_NAME = "next"
+_CODED: Any = [name for name in SCHEMA.names if SCHEMA.field(name).type == WORD] + [
+    "call_id",
+    "price_pico",
+]
+"""The columns of few values; the others would only be tried as such, and written again."""
 
 
 class LineFile(msgspec.Struct, frozen=True):
@@ -40,6 +46,8 @@ def encode(table: pa.Table) -> bytes:
         version="2.6",
         compression="zstd",
         compression_level=1,
+        use_dictionary=_CODED,
+        column_encoding=dict.fromkeys(("at_us", "units"), "DELTA_BINARY_PACKED"),
         write_statistics=["period"],
         write_page_checksum=True,
     )

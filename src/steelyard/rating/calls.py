@@ -1,29 +1,43 @@
-"""A batch of usage records as columns."""
+"""A batch of calls as columns: of usage records, or of an Arrow table."""
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from steelyard.catalogue.offers import Called
 from steelyard.rating import scalar
-from steelyard.rating.lines import UNITS_LIMIT
+from steelyard.rating.lines import AT_LIMIT_US, UNITS_LIMIT
 from steelyard.rating.parts import apart
 from steelyard.values.meters import METERS, PROMPT_METERS
-from steelyard.values.usage import UsageRecord
+from steelyard.values.usage import STANDARD, UsageRecord
 
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 Key = TypeVar("Key")
 
 METER_ROW = {name: row for row, name in enumerate(METERS)}
-_PROMPT_ROWS = [METER_ROW[name] for name in PROMPT_METERS]
+ID_BYTES = 16
+_SPARSE = 1 << 20
+"""From how many possible codes on they are sorted instead of counted."""
+
+WORDS = {
+    "contract": "",
+    "model": "",
+    "deployment": "",
+    "service_tier": STANDARD,
+    "region": "",
+    "mode": "",
+}
+"""The columns of words that a table of usage may have, and what holds where it has them not."""
 
 _names_of = attrgetter(
     "edition", "contract", "model", "deployment", "service_tier", "region", "mode"
@@ -91,8 +105,104 @@ def columns(records: Sequence[UsageRecord]) -> Calls:
         unweighed=unweighed,
         charged_meters=charged_meters,
         produced_meters=charged_meters if produced is charged else _used(produced),
-        prompt_tokens=charged[_PROMPT_ROWS].sum(axis=0),
+        prompt_tokens=_prompt_tokens(charged, charged_meters),
     )
+
+
+def columns_of(table: pa.Table, edition: int) -> Calls:
+    """Turn a table of usage into columns, a call a row; all of them are of one edition.
+
+    Shape: ``call_id`` of 16 bytes, ``at_us``, ``contract``, ``model`` have to be there;
+    ``deployment``, ``service_tier``, ``region``, ``mode``, ``duration_us`` and a column for each
+    meter, by its name, may be. Nothing is null.
+    """
+    count = table.num_rows
+    at_us = _numbers(table, "at_us")
+    group, groups = _coded_words(table)
+    charged = np.zeros((len(METERS), count), dtype=np.int64)
+    unweighed = np.zeros(count, dtype=np.bool_)
+    for name, row in METER_ROW.items():
+        if name in table.column_names:
+            charged[row] = found = _numbers(table, name)
+            if count and (int(found.min()) < 0 or int(found.max()) > UNITS_LIMIT):
+                unweighed |= (found < 0) | (found > UNITS_LIMIT)
+    ended_us = at_us
+    if "duration_us" in table.column_names:
+        lasted = np.maximum(_numbers(table, "duration_us"), 0)
+        ended_us = np.minimum(at_us, AT_LIMIT_US) + np.minimum(lasted, AT_LIMIT_US)
+        ended_us = np.minimum(ended_us, AT_LIMIT_US)
+    used = _used(charged)
+    return Calls(
+        ids=_bytes(table.column("call_id")),
+        call=np.arange(count, dtype=np.int64),
+        at_us=at_us,
+        ended_us=ended_us,
+        group=group,
+        groups=tuple(Group(edition, *key) for key in groups),
+        charged=charged,
+        produced=charged,
+        unweighed=unweighed,
+        charged_meters=used,
+        produced_meters=used,
+        prompt_tokens=_prompt_tokens(charged, used),
+    )
+
+
+def _numbers(table: pa.Table, name: str) -> Ints:
+    return table.column(name).combine_chunks().to_numpy(zero_copy_only=False)
+
+
+def _bytes(column: pa.ChunkedArray[Any]) -> bytes:
+    ids = column.combine_chunks()
+    held = memoryview(cast("bytes", ids.buffers()[1]))
+    return bytes(held[ids.offset * ID_BYTES : (ids.offset + len(ids)) * ID_BYTES])
+
+
+def _coded_words(table: pa.Table) -> tuple[Ints, list[tuple[str, str, str, Called]]]:
+    """Number what calls have in common, in the order of its words."""
+    words: list[list[str]] = []
+    code = np.zeros(table.num_rows, dtype=np.int64)
+    for name, default in WORDS.items():
+        if name not in table.column_names:
+            words.append([default])
+            continue
+        column = table.column(name)
+        if not pa.types.is_dictionary(column.type):
+            column = column.dictionary_encode()
+        coded = cast("Any", column.unify_dictionaries().combine_chunks())
+        words.append(coded.dictionary.to_pylist())
+        code = code * len(words[-1]) + coded.indices.to_numpy()
+    present, group = _numbered(code, math.prod(map(len, words)))
+    groups: list[tuple[str, str, str, Called]] = []
+    rests: list[int] = present.tolist()
+    for rest in rests:
+        left, found = rest, list[str]()
+        for known in reversed(words):
+            left, place = divmod(left, len(known))
+            found.append(known[place])
+        contract, model, deployment, *called = reversed(found)
+        groups.append((contract, model, deployment, Called(*called)))
+    return group, groups
+
+
+def _numbered(code: Ints, space: int) -> tuple[Ints, Ints]:
+    """The codes that occur, in order, and each code's place among them."""
+    if space > _SPARSE:
+        return np.unique(code, return_inverse=True)
+    seen = np.zeros(space, dtype=np.bool_)
+    seen[code] = True
+    present = np.flatnonzero(seen)
+    place = np.zeros(space, dtype=np.int64)
+    place[present] = np.arange(len(present))
+    return present, place[code]
+
+
+def _prompt_tokens(charged: Ints, used: tuple[str, ...]) -> Ints:
+    tokens = np.zeros(charged.shape[1], dtype=np.int64)
+    for name in PROMPT_METERS:
+        if name in used:
+            tokens += charged[METER_ROW[name]]
+    return tokens
 
 
 def _used(matrix: Ints) -> tuple[str, ...]:

@@ -27,6 +27,8 @@ from steelyard.values.periods import Month
 
 __all__ = ["Calls", "Rated", "columns", "rate"]
 
+_FEW = 1 << 16
+
 
 class Rated(NamedTuple):
     """A batch's lines, of ``lines.SCHEMA``, and its calls that have none."""
@@ -79,7 +81,9 @@ def _unrated(calls: Calls, refused: list[tuple[int, Reason]]) -> list[Unrated]:
 def _by_offer(
     calls: Calls, editions: Mapping[int, Edition], refuse: Callable[[Ints, Reason], None]
 ) -> Iterator[tuple[Group, Ints, Offer]]:
-    order = np.argsort(calls.group, kind="stable")
+    # Few groups are sorted by counting, which is much quicker.
+    few = len(calls.groups) < _FEW
+    order = np.argsort(calls.group.astype(np.uint16) if few else calls.group, kind="stable")
     ends = np.cumsum(np.bincount(calls.group, minlength=len(calls.groups)))
     for code, group in enumerate(calls.groups):
         rows = order[ends[code - 1] if code else 0 : ends[code]]
@@ -157,7 +161,7 @@ def _counted(
             part.offer,
             part.window,
             part.tariff,
-            part.priced,
+            frozenset(part.priced),
         )
         for part in parts
     ]

@@ -22,7 +22,7 @@ def credit(
 ) -> None:
     """Fill in what credits pay, contract by contract, in the order of the calls.
 
-    Shape: ``units`` of each part, one row a slot, one column a call; they are changed.
+    Shape: ``units`` of each part, one row a call, one column a slot; they are changed.
     """
     by_contract: defaultdict[str, list[int]] = defaultdict(list)
     for place, (part, _) in enumerate(parts):
@@ -53,7 +53,7 @@ def _one_by_one(
             call, part.offer.grants, amounts[number].of(place), counts.standing
         )
         for pico, grant in paid:
-            found[amounts[number].slot[grant.id], place] = pico
+            found[place, amounts[number].slot[grant.id]] = pico
 
 
 class _Amounts:
@@ -62,7 +62,7 @@ class _Amounts:
     def __init__(self, part: Part, units: Ints) -> None:
         self.slot = {slot.credit: place for place, slot in enumerate(part.slots) if slot.credit}
         self._charges = [
-            (slot.meter, slot.price_pico, units[place].tolist())
+            (slot.meter, slot.price_pico, units[:, place].tolist())
             for place, slot in enumerate(part.slots)
             if slot.side == "charge" and slot.price_pico > 0
         ]

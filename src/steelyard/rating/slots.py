@@ -29,8 +29,8 @@ class Part(NamedTuple):
     offer: Offer
     window: int | None
     tariff: Tariff
-    priced: frozenset[str]
-    """The meters with a price."""
+    priced: dict[str, Ints]
+    """The units of each meter that has a price."""
     slots: list[Slot]
 
 
@@ -73,8 +73,12 @@ class Priced(NamedTuple):
 
 def part(calls: Calls, rows: Ints, priced: Priced) -> Part:
     """Calls with their slots, charges before costs."""
-    meters = frozenset(each for each in calls.charged_meters if list(_prices(priced, each)))
-    return Part(rows, *priced[:4], meters, _slots(calls, priced))
+    units = {
+        each: calls.charged[METER_ROW[each]][rows]
+        for each in calls.charged_meters
+        if any(True for _ in _prices(priced, each))
+    }
+    return Part(rows, *priced[:4], units, _slots(calls, priced))
 
 
 def _slots(calls: Calls, priced: Priced) -> list[Slot]:
@@ -110,25 +114,25 @@ def _slots(calls: Calls, priced: Priced) -> list[Slot]:
 def minimize(slots: Sequence[Slot], minimum_pico: int, units: Ints) -> None:
     """Where a call's own charges are less than the minimum, charge that: their twins cost nothing.
 
-    Shape: ``units`` one row a slot, one column a call; it is changed.
+    Shape: ``units`` one row a call, one column a slot; it is changed.
     """
     own = [place for place, slot in enumerate(slots) if slot.own]
     if not own:
         return
-    reached = np.zeros(units.shape[1], dtype=np.bool_)
-    total = np.zeros(units.shape[1], dtype=np.int64)
+    reached = np.zeros(len(units), dtype=np.bool_)
+    total = np.zeros(len(units), dtype=np.int64)
     for place in own:
         price = slots[place].price_pico
         if price:
             enough = -(-minimum_pico // price)
-            reached |= units[place] >= enough
-            total += np.minimum(units[place], enough - 1) * price
-    below = ~reached & (total < minimum_pico) & units[own].any(axis=0)
+            reached |= units[:, place] >= enough
+            total += np.minimum(units[:, place], enough - 1) * price
+    below = ~reached & (total < minimum_pico) & units[:, own].any(axis=1)
     for place in own:
-        units[place + 1, below] = units[place, below]
-        units[place, below] = 0
+        units[below, place + 1] = units[below, place]
+        units[below, place] = 0
     last = max(place for place, slot in enumerate(slots) if slot.meter == MINIMUM)
-    units[last] = below
+    units[:, last] = below
 
 
 def _of_meter(priced: Priced, meter: str) -> Iterator[Slot]:
@@ -232,9 +236,9 @@ def _repriced(
     return _none(calls, part, divided) if found is None else found
 
 
-def _rest(meter: str, calls: Calls, part: Part, divided: Divided) -> Ints:
+def _rest(meter: str, calls: Calls, part: Part, divided: Divided) -> Ints:  # noqa: ARG001 - a Count
     """What no grant has covered."""
-    units = calls.charged[METER_ROW[meter]][part.rows]
+    units = part.priced[meter]
     taken = divided.taken.get(meter)
     return units if taken is None else units - taken
 

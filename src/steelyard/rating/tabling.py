@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from steelyard.rating import clocks
-from steelyard.rating.calls import Calls, Flags, Ints, coded
+from steelyard.rating.calls import Calls, Ints, coded
 from steelyard.rating.divisible import Divided
 from steelyard.rating.schema import SCHEMA
 from steelyard.rating.slots import Part, Slot, minimize
@@ -22,13 +22,13 @@ _INT64_MAX = 2**63 - 1
 def units_of(calls: Calls, parts: list[Part], divided: Sequence[Divided]) -> list[Ints]:
     """How many units each slot of each part has of its calls.
 
-    Shape: one row a slot, one column a call.
+    Shape: one row a call, one column a slot.
     """
     found: list[Ints] = []
     for part, each in zip(parts, divided, strict=True):
-        units = np.empty((len(part.slots), len(part.rows)), dtype=np.int64)
+        units = np.empty((len(part.rows), len(part.slots)), dtype=np.int64)
         for place, slot in enumerate(part.slots):
-            units[place] = slot.counted(calls, part, each)
+            units[:, place] = slot.counted(calls, part, each)
         if part.tariff.minimum_pico:
             minimize(part.slots, part.tariff.minimum_pico, units)
         found.append(units)
@@ -64,31 +64,33 @@ def table(calls: Calls, parts: list[Part], months: Ints, found: Sequence[Ints]) 
     return pa.table([columns[name] for name in SCHEMA.names], schema=SCHEMA)
 
 
-def _placed(
-    rows_count: int, parts: list[Part], units_found: Sequence[Ints]
-) -> tuple[Ints, Ints, Ints]:
-    # Each part's lines are found at once, and are then put where the scalar order has them: after
-    # all lines of earlier calls, and after the earlier slots of their own call.
-    counts = np.zeros(rows_count, dtype=np.int64)
-    found: list[tuple[Ints, Ints, Flags]] = []
-    for part, units in zip(parts, units_found, strict=True):
-        present = units != 0
-        rank = np.cumsum(present, axis=0)
-        if part.slots:
-            counts[part.rows] = rank[-1]
-        found.append((units, rank, present))
-    ends = np.cumsum(counts)
-    total = int(ends[-1]) if len(ends) else 0
-    all_slots = np.empty(total, dtype=np.int64)
-    all_units = np.empty(total, dtype=np.int64)
+def _placed(rows_count: int, parts: list[Part], found: Sequence[Ints]) -> tuple[Ints, Ints, Ints]:
+    """The row, the slot and the units of each line.
+
+    Each part's lines are taken call by call, and are then put where the scalar order has them:
+    after all lines of earlier calls.
+    """
+    by_part = [np.zeros(0, dtype=np.int64)]
+    slots, units = list(by_part), list(by_part)
     first_slot = 0
-    for part, (units, rank, present) in zip(parts, found, strict=True):
-        place = ((ends - counts)[part.rows] + rank - 1)[present]
-        slots = np.arange(first_slot, first_slot + len(part.slots), dtype=np.int64)
-        all_units[place] = units[present]
-        all_slots[place] = np.broadcast_to(slots[:, np.newaxis], units.shape)[present]
+    for part, of_part in zip(parts, found, strict=True):
+        present = of_part != 0
+        numbers = np.arange(first_slot, first_slot + len(part.slots))
+        by_part.append(np.count_nonzero(present, axis=1))
+        slots.append(np.broadcast_to(numbers, of_part.shape)[present])
+        units.append(of_part[present])
         first_slot += len(part.slots)
-    return np.repeat(np.arange(len(counts)), counts), all_slots, all_units
+    rows = np.concatenate([np.zeros(0, dtype=np.int64), *(part.rows for part in parts)])
+    lines = np.concatenate(by_part)
+    counts = np.zeros(rows_count, dtype=np.int64)
+    counts[rows] = lines
+    before = (np.cumsum(counts) - counts)[rows] - (np.cumsum(lines) - lines)
+    place = np.repeat(before, lines)
+    place += np.arange(len(place))
+    all_slots, all_units = np.empty_like(place), np.empty_like(place)
+    all_slots[place] = np.concatenate(slots)
+    all_units[place] = np.concatenate(units)
+    return np.repeat(np.arange(rows_count), counts), all_slots, all_units
 
 
 def months_of(calls: Calls, parts: list[Part], first_open: Month | None) -> Ints:
@@ -128,14 +130,17 @@ def _products(units: Ints, price_pico: Ints) -> pa.Array[Any]:
     The low 64 bits are what a product that wraps leaves; the high ones are its sign, but for the
     products that do not fit, whose high bits Python's integers give.
     """
-    low = units * price_pico
-    words = np.empty((len(low), 2), dtype="<i8")
-    words[:, 0] = low
-    words[:, 1] = low >> 63
-    size = np.abs(price_pico)
-    count = np.abs(units)
-    if len(low) and int(count.max()) * int(size.max()) > _INT64_MAX:
-        wide = np.flatnonzero(count > _INT64_MAX // np.maximum(size, 1))
+    words = np.empty((len(units), 2), dtype="<i8")
+    low = np.multiply(units, price_pico, out=words[:, 0])
+    np.right_shift(low, 63, out=words[:, 1])
+    if len(low) and _size(units) * _size(price_pico) > _INT64_MAX:
+        most = _INT64_MAX // np.maximum(price_pico, 1)
+        wide = np.flatnonzero((units > most) | (units < -most))
         pairs = zip(units[wide].tolist(), price_pico[wide].tolist(), strict=True)
         words[wide, 1] = [count * price >> 64 for count, price in pairs]
     return pa.Array.from_buffers(pa.decimal128(38, 0), len(low), [None, pa.py_buffer(words.data)])
+
+
+def _size(numbers: Ints) -> int:
+    """The largest magnitude among numbers."""
+    return max(int(numbers.max()), -int(numbers.min()))
