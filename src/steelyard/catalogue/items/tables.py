@@ -10,9 +10,9 @@ from steelyard.catalogue.items import (
     commitments,
     dedicated,
     fees,
+    levels,
     licences,
     projects,
-    service_levels,
     throughput,
     training,
 )
@@ -29,7 +29,7 @@ READERS: dict[str, Callable[[Sheet, str], Sequence[Found[Any]]]] = {
     "licence": licences.read,
     "training": training.read,
     "bundle": bundles.read,
-    "service_level": service_levels.read,
+    "service_level": levels.read,
 }
 """By the name of the table, ``[[fee]]``, in the order in which they are rated."""
 

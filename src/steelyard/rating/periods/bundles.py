@@ -13,7 +13,7 @@ from steelyard.values import money
 _MODEL = "model"
 
 
-def divide(bundle: Bundle, due: Due, used: Sequence[Charged]) -> Iterator[Due]:
+def divided(bundle: Bundle, due: Due, used: Sequence[Charged]) -> Iterator[Due]:
     """The parts of a charge, as costs: rounded down, and what is left is the rest.
 
     Without a party for the rest it has no line: it is the operator's margin. ``used`` are the

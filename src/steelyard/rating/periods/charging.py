@@ -27,9 +27,9 @@ from steelyard.rating.periods import (
     dedicated,
     draws,
     fees,
+    levels,
     projects,
     reported,
-    service_levels,
     throughput,
 )
 from steelyard.rating.periods.lining import Draft, lines
@@ -51,7 +51,7 @@ BY_EVENT: Mapping[type, Callable[[Told[Any], Span], Iterator[Due]]] = {
 
 BY_CHARGES: Mapping[type, Callable[[Told[Any], Span, Any], Iterator[Due]]] = {
     Commitment: commitments.dues,
-    ServiceLevel: service_levels.dues,
+    ServiceLevel: levels.dues,
 }
 """What is due of an item by what was charged, in the order in which it is worked out."""
 

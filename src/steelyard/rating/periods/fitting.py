@@ -20,9 +20,9 @@ from steelyard.catalogue.items.kinds import (
 )
 from steelyard.catalogue.sheets import suggestion
 from steelyard.rating.periods.dedicated import COUNT
+from steelyard.rating.periods.levels import MS, PPM
 from steelyard.rating.periods.projects import COINS
 from steelyard.rating.periods.reported import BYTES, EPOCHS, MIXED
-from steelyard.rating.periods.service_levels import MS, PPM
 from steelyard.rating.periods.throughput import DAYS, INPUT, OUTPUT
 from steelyard.values.events import Event, What
 

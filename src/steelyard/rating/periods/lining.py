@@ -39,7 +39,7 @@ def lines(
             continue
         bundle = _bundle(version, item)
         if bundle is not None:
-            for part in bundles.divide(bundle, due, used):
+            for part in bundles.divided(bundle, due, used):
                 yield _line(version, item, part, f"{version.id}@{version.valid_from}")
             continue
         for share, rule in _costs(edition, version.currency, item, due):
