@@ -201,6 +201,6 @@ def altered(value: _Struct, **changes: object) -> _Struct:
 def _plain(table: pa.Table) -> pa.Table:
     kinds = [
         field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
-        for field in table.schema
+        for field in SCHEMA
     ]
-    return table.cast(pa.schema(kinds))
+    return table.select(SCHEMA.names).cast(pa.schema(kinds))

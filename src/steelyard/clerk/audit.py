@@ -29,7 +29,7 @@ from steelyard.clerk.kinds import AGAIN
 from steelyard.ledger import balances as ledger
 from steelyard.ledger import chain
 from steelyard.ledger.balances import Account, Balance, LedgerError
-from steelyard.ledger.chain import Range
+from steelyard.ledger.chain import Batch, Range
 from steelyard.ledger.transfers import Transfer
 from steelyard.metering import inspection
 from steelyard.metering.inspection import Inspected
@@ -82,6 +82,7 @@ class _Rebuilt(msgspec.Struct):
 
     hash: bytes = chain.GENESIS
     batch: int = 0
+    batches: list[Batch] = []
     closed: str | None = None
     cursors: dict[str, int] = {}
     balances: dict[Account, Balance] = {}
@@ -154,8 +155,14 @@ class _Before:
     """The books as the audit has made them again, up to the batch that is to be drawn up."""
 
     def __init__(
-        self, archive: Archive, rebuilt: _Rebuilt, editions: Editions, journal_root: Path
+        self,
+        archive: Archive,
+        rebuilt: _Rebuilt,
+        editions: Editions,
+        journal_root: Path,
+        lines: Path,
     ) -> None:
+        self._lines = lines
         self._archive = archive
         self._rebuilt = rebuilt
         self._editions = editions
@@ -175,6 +182,16 @@ class _Before:
         return {
             call_id: digest for call_id, (digest, batch) in self.booked.items() if batch < number
         }
+
+    def calls(self, call_ids: Collection[bytes]) -> Mapping[bytes, tuple[bytes, int]]:
+        found = self._archive.calls(call_ids)
+        return {call: row for call, row in found.items() if row[1] <= self._rebuilt.batch}
+
+    def batches(self) -> Sequence[Batch]:
+        return self._rebuilt.batches
+
+    def lines(self, batch: int) -> pa.Table:
+        return parquet.read(self._lines, batch)
 
     def counters(self, first_open: str | None) -> Mapping[counting.Counter, int]:
         del first_open
@@ -208,7 +225,7 @@ def _same_batch(
     place = f"batches, number {booked.batch.number}"
     same(place, "number", booked.batch.number, number)
     _same_cursors(booked, rebuilt)
-    before = _Before(archive, rebuilt, editions, journal_root)
+    before = _Before(archive, rebuilt, editions, journal_root, lines)
     if booked.batch.kind not in AGAIN:
         differ(place, f"nobody knows how to draw up a batch of the kind {booked.batch.kind!r}")
     drawn = AGAIN[booked.batch.kind](before, booked.batch)
@@ -228,6 +245,7 @@ def _same_batch(
     rebuilt.hash = chain.batch_hash(rebuilt.hash, batch, posted.transfers)
     same(place, "hash", booked.hash, rebuilt.hash)
     rebuilt.batch = number
+    rebuilt.batches.append(batch)
     rebuilt.counters |= dict(drawn.counters)
     for key, value in drawn.counters:
         if not value:

@@ -6,8 +6,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pyarrow as pa
+
 from steelyard.catalogue.documents import Edition
-from steelyard.clerk import batch, parquet, rated
+from steelyard.clerk import batch, corrected, parquet, rated
 from steelyard.clerk.batch import Gathered
 from steelyard.clerk.books import BookedFact, Booking, Books, Head
 from steelyard.clerk.drawn import Drawn, Editions, describe, post
@@ -22,8 +24,9 @@ class Standing:
     Editions are read once: they never change.
     """
 
-    def __init__(self, books: Books, journal: Path) -> None:
+    def __init__(self, books: Books, journal: Path, lines: Path) -> None:
         self._books = books
+        self._lines = lines
         self._journal = journal
         self._editions: dict[int, tuple[bytes, Edition]] = {}
         self._head = books.head()
@@ -39,6 +42,18 @@ class Standing:
     def digests(self, call_ids: Collection[bytes]) -> Mapping[bytes, bytes]:
         """The digests of those of the calls that are booked."""
         return self._books.digests(call_ids)
+
+    def calls(self, call_ids: Collection[bytes]) -> Mapping[bytes, tuple[bytes, int]]:
+        """The digest and the batch of those of the calls that are booked."""
+        return self._books.calls(call_ids)
+
+    def batches(self) -> Sequence[Batch]:
+        """Each batch that was booked, in order."""
+        return self._books.batches()
+
+    def lines(self, batch: int) -> pa.Table:
+        """The lines of a batch that was booked. Raises: OSError."""
+        return parquet.read(self._lines, batch)
 
     def counters(self, first_open: str | None) -> Mapping[Counter, int]:
         """What calls have left for the next: what is of no period, or of an open one."""
@@ -71,6 +86,18 @@ def book_calls(
         settled = aside.submit(batch.settle, journal, gathered.ranges)
         before.renew()
         return book(books, before.head(), lines, rated.draw(before, gathered), settled.result)
+
+
+def book_correction(books: Books, before: Standing, lines: Path) -> Batch | None:
+    """Carry out the corrections that were ordered, as the next batch; None when none wait.
+
+    Raises: as ``book_calls`` does.
+    """
+    before.renew()
+    ordered = corrected.pending(before)
+    if not ordered:
+        return None
+    return book(books, before.head(), lines, corrected.draw(before, ordered))
 
 
 def book(

@@ -37,6 +37,18 @@ class Before(Protocol):
         """The digests of those of the calls that are booked."""
         ...
 
+    def calls(self, call_ids: Collection[bytes]) -> Mapping[bytes, tuple[bytes, int]]:
+        """The digest and the batch of those of the calls that are booked."""
+        ...
+
+    def batches(self) -> Sequence[Batch]:
+        """Each batch that was booked, in order."""
+        ...
+
+    def lines(self, batch: int) -> pa.Table:
+        """The lines of a batch that was booked."""
+        ...
+
     def counters(self, first_open: str | None) -> Mapping[Counter, int]:
         """What calls have left for the next: what is of no period, or of an open one."""
         ...

@@ -71,9 +71,14 @@ def write(folder: Path, batch: int, table: pa.Table) -> LineFile:
     return LineFile(len(data), hashlib.sha256(data).digest())
 
 
+def read(folder: Path, batch: int) -> pa.Table:
+    """The lines of a batch. Raises: OSError."""
+    return pq.read_table(path_of(folder, batch))
+
+
 def lines_of(folder: Path, batch: int, call_id: bytes) -> tuple[Line, ...]:
     """The lines of one call of a batch. Raises: OSError."""
-    table = pq.read_table(path_of(folder, batch))
+    table = read(folder, batch)
     mine = pc.equal(table.column("call_id").cast(pa.binary(16)), pa.scalar(call_id, pa.binary(16)))
     rows: list[dict[str, Any]] = table.filter(mine).to_pylist()
     for row in rows:

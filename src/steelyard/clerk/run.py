@@ -7,17 +7,20 @@ import os
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from steelyard.clerk.batch import Gathered, Journal
-from steelyard.clerk.book import Standing, book_calls
+from steelyard.clerk.book import Standing, book_calls, book_correction
 from steelyard.clerk.books import Books, BooksMovedError
 from steelyard.ledger.chain import Batch
 from steelyard.metering import recovery
 from steelyard.metering.recovery import Recovery
 from steelyard.metering.segments import Damage
 from steelyard.values.clock import Clock
+
+_Made = TypeVar("_Made", Batch, Batch | None)
 
 ATTEMPTS_MAX = 5
 """How often a batch is booked again when a closing came in between."""
@@ -90,7 +93,9 @@ class Clerk:
         self._clock = clock
         self._calls_max = calls_max
         self._cursors = books.cursors()
-        self._before = Standing(books, journal)
+        self._orders = True
+        """Whether corrections may wait that no batch has carried out."""
+        self._before = Standing(books, journal, lines)
 
     def recover(self) -> Recovery:
         """Close what killed writers left, so that each of their calls has a record."""
@@ -106,13 +111,17 @@ class Clerk:
         Raises: BooksMovedError when others keep booking; LedgerError.
         """
         outcome = Outcome()
-        while (gathered := self._journal.gather(self._cursors, self._calls_max)).ranges:
-            batch = self._book(gathered)
+        ended = False
+        while not ended:
+            gathered = self._journal.gather(self._cursors, self._calls_max)
+            made = [self._book(gathered)] if gathered.ranges else []
             self._cursors |= {each.segment: each.end for each in gathered.ranges}
-            outcome = outcome.and_(batch)
-            booked(batch)
-            if stopping():
-                break
+            if self._orders or gathered.facts:
+                made += self._correct()
+            for batch in made:
+                outcome = outcome.and_(batch)
+                booked(batch)
+            ended = not gathered.ranges or stopping()
         return msgspec.structs.replace(outcome, damages=tuple(self._journal.damages.values()))
 
     def run(
@@ -135,16 +144,27 @@ class Clerk:
             pause()
 
     def _book(self, gathered: Gathered) -> Batch:
-        for attempt in range(1, ATTEMPTS_MAX + 1):
-            try:
-                return book_calls(
-                    self._books, self._before, self._journal.root, self._lines, gathered
-                )
-            except BooksMovedError:
-                if attempt == ATTEMPTS_MAX:
-                    raise
-        msg = "the last attempt returns or raises"
-        raise AssertionError(msg)
+        root = self._journal.root
+        return _patiently(
+            lambda: book_calls(self._books, self._before, root, self._lines, gathered)
+        )
+
+    def _correct(self) -> list[Batch]:
+        """Carry out the corrections that wait, also those that a killed clerk left."""
+        self._orders = False
+        made = _patiently(lambda: book_correction(self._books, self._before, self._lines))
+        return [] if made is None else [made]
+
+
+def _patiently(book: Callable[[], _Made]) -> _Made:
+    for attempt in range(1, ATTEMPTS_MAX + 1):
+        try:
+            return book()
+        except BooksMovedError:
+            if attempt == ATTEMPTS_MAX:
+                raise
+    msg = "the last attempt returns or raises"
+    raise AssertionError(msg)
 
 
 def wait_for_clerk(books: Books, journal: Path, pause: Callable[[], object]) -> None:

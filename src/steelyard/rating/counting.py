@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from steelyard.catalogue.documents import COUNTED, Edition, Grant, Tariff
+from steelyard.catalogue.documents import COUNTED, Contract, Edition, Grant, Tariff
 from steelyard.values import periods
 from steelyard.values.periods import Month, Per
 
@@ -60,7 +60,10 @@ def depends(tariff: Tariff) -> bool:
 
 def counts(edition: Edition) -> bool:
     """Whether some contract has a price that depends on other calls."""
-    return any(
-        each.grants or any(rule.tariff is not None and depends(rule.tariff) for rule in each.prices)
-        for each in edition.contracts
-    )
+    return any(map(counted, edition.contracts))
+
+
+def counted(contract: Contract) -> bool:
+    """Whether a contract has a price that depends on other calls."""
+    tariffs = [rule.tariff for rule in contract.prices if rule.tariff is not None]
+    return bool(contract.grants) or any(map(depends, tariffs))

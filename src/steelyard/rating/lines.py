@@ -93,3 +93,5 @@ class LineSum(msgspec.Struct, frozen=True, kw_only=True, order=True):
     units: int
     amount_pico: int
     calls: int
+    of_period: str = ""
+    """The earlier month that is corrected; empty for what belongs to its own."""

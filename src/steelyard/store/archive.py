@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 
 from steelyard.clerk.archive import BookedBatch, BookedClosing
 from steelyard.clerk.books import BookedFact, SetAside
 from steelyard.ledger.balances import Account, Balance
-from steelyard.ledger.chain import Batch, Range
 from steelyard.ledger.transfers import Transfer
 from steelyard.rating.counting import Counter
 from steelyard.rating.lines import LineSum
 from steelyard.store import tables
 from steelyard.store.books import (
-    IDS_AT_ONCE_MAX,
     balances_of,
+    batches_of,
+    calls_of,
     counters_of,
     facts_of,
     transfers_of,
 )
 from steelyard.store.closings import closing_of, sums_of
 from steelyard.store.engines import reading
-
-BATCHES_AT_ONCE = 256
-"""How many batches are read at a time."""
 
 
 @contextmanager
@@ -54,30 +49,7 @@ class Archive:
 
     def batches(self) -> Iterator[BookedBatch]:
         """Each batch, in order."""
-        table, last = tables.batches, 0
-        hashes = {number: sha256 for number, sha256, _ in self.editions()}
-        while True:
-            query = sa.select(table).where(table.c.number > last).order_by(table.c.number)
-            rows = self._connection.execute(query.limit(BATCHES_AT_ONCE)).mappings().all()
-            if not rows:
-                return
-            first, last = rows[0]["number"], rows[-1]["number"]
-            ranges = self._grouped(tables.ranges, first, last)
-            named = self._grouped(tables.batch_editions, first, last)
-            periods = self._grouped(tables.batch_periods, first, last)
-            counters = self._grouped(tables.batch_counters, first, last)
-            for row in rows:
-                number = row["number"]
-                values: dict[str, Any] = {**row}
-                entry_hash = values.pop("hash")
-                batch = Batch(
-                    **values,
-                    ranges=tuple(Range(r.segment, r.start, r.end) for r in ranges[number]),
-                    editions=tuple((r.edition, hashes.get(r.edition, b"")) for r in named[number]),
-                    periods=tuple(r.period for r in periods[number]),
-                    counters=tuple(sorted((Counter(*r[1:-1]), r.value) for r in counters[number])),
-                )
-                yield BookedBatch(batch, entry_hash)
+        yield from batches_of(self._connection)
 
     def closings(self) -> Sequence[BookedClosing]:
         """Each closing, in order."""
@@ -110,13 +82,7 @@ class Archive:
 
     def calls(self, call_ids: Collection[bytes]) -> Mapping[bytes, tuple[bytes, int]]:
         """The digest and the batch of those of the calls that are booked."""
-        table, wanted = tables.calls, sorted(call_ids)
-        found: dict[bytes, tuple[bytes, int]] = {}
-        for start in range(0, len(wanted), IDS_AT_ONCE_MAX):
-            some = wanted[start : start + IDS_AT_ONCE_MAX]
-            rows = self._connection.execute(sa.select(table).where(table.c.call_id.in_(some)))
-            found.update((row.call_id, (row.digest, row.batch)) for row in rows)
-        return found
+        return calls_of(self._connection, call_ids)
 
     def cursors(self) -> Mapping[str, int]:
         """How far each segment is booked."""
@@ -142,10 +108,3 @@ class Archive:
             table.name: self._connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
             for table in booked
         }
-
-    def _grouped(self, table: sa.Table, first: int, last: int) -> Mapping[int, list[sa.Row[Any]]]:
-        query = sa.select(table).where(table.c.batch.between(first, last))
-        found: defaultdict[int, list[sa.Row[Any]]] = defaultdict(list)
-        for row in self._connection.execute(query.order_by(*table.primary_key)):
-            found[row.batch].append(row)
-        return found

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
 from steelyard.catalogue.documents import Edition
+from steelyard.clerk.archive import BookedBatch
 from steelyard.clerk.books import (
     BookedFact,
     Booking,
@@ -31,6 +33,9 @@ from steelyard.values.facts import Fact
 ID_BYTES = 16
 IDS_AT_ONCE_MAX = 1000
 """How many ids one query names."""
+
+BATCHES_AT_ONCE = 256
+"""How many batches are read at a time."""
 
 _INSERT_CALLS_POSTGRESQL = sa.text("""
     INSERT INTO calls (call_id, digest, batch)
@@ -85,6 +90,16 @@ class Books:
                 query = sa.select(calls.call_id, calls.digest).where(calls.call_id.in_(some))
                 found.update((row.call_id, row.digest) for row in connection.execute(query))
         return found
+
+    def calls(self, call_ids: Collection[bytes]) -> Mapping[bytes, tuple[bytes, int]]:
+        """The digest and the batch of those of the calls that are booked."""
+        with reading(self._engine) as connection:
+            return calls_of(connection, call_ids)
+
+    def batches(self) -> Sequence[Batch]:
+        """Each batch that was booked, in order."""
+        with reading(self._engine) as connection:
+            return [each.batch for each in batches_of(connection)]
 
     def counters(self, first_open: str | None) -> Mapping[Counter, int]:
         """What calls have left for the next: what is of no period, or of an open one."""
@@ -203,6 +218,58 @@ def facts_of(connection: sa.Connection, batch: int | None = None) -> list[Booked
         BookedFact(row.batch, Fact(row.fact_id, row.at_us, row.kind, row.body, row.by))
         for row in connection.execute(query)
     ]
+
+
+def calls_of(
+    connection: sa.Connection, call_ids: Collection[bytes]
+) -> dict[bytes, tuple[bytes, int]]:
+    """The digest and the batch of those of the calls that are booked."""
+    table, wanted = tables.calls, sorted(call_ids)
+    found: dict[bytes, tuple[bytes, int]] = {}
+    for start in range(0, len(wanted), IDS_AT_ONCE_MAX):
+        some = wanted[start : start + IDS_AT_ONCE_MAX]
+        rows = connection.execute(sa.select(table).where(table.c.call_id.in_(some)))
+        found.update((row.call_id, (row.digest, row.batch)) for row in rows)
+    return found
+
+
+def batches_of(connection: sa.Connection) -> Iterator[BookedBatch]:
+    """Each batch, in order."""
+    table, last = tables.batches, 0
+    query = sa.select(tables.editions.c.number, tables.editions.c.sha256)
+    hashes = {row.number: row.sha256 for row in connection.execute(query)}
+    while True:
+        query = sa.select(table).where(table.c.number > last).order_by(table.c.number)
+        rows = connection.execute(query.limit(BATCHES_AT_ONCE)).mappings().all()
+        if not rows:
+            return
+        first, last = rows[0]["number"], rows[-1]["number"]
+        ranges = _grouped(connection, tables.ranges, first, last)
+        named = _grouped(connection, tables.batch_editions, first, last)
+        months = _grouped(connection, tables.batch_periods, first, last)
+        counters = _grouped(connection, tables.batch_counters, first, last)
+        for row in rows:
+            number = row["number"]
+            values: dict[str, Any] = {**row}
+            entry_hash = values.pop("hash")
+            batch = Batch(
+                **values,
+                ranges=tuple(Range(r.segment, r.start, r.end) for r in ranges[number]),
+                editions=tuple((r.edition, hashes.get(r.edition, b"")) for r in named[number]),
+                periods=tuple(r.period for r in months[number]),
+                counters=tuple(sorted((Counter(*r[1:-1]), r.value) for r in counters[number])),
+            )
+            yield BookedBatch(batch, entry_hash)
+
+
+def _grouped(
+    connection: sa.Connection, table: sa.Table, first: int, last: int
+) -> Mapping[int, list[sa.Row[Any]]]:
+    query = sa.select(table).where(table.c.batch.between(first, last))
+    found: defaultdict[int, list[sa.Row[Any]]] = defaultdict(list)
+    for row in connection.execute(query.order_by(*table.primary_key)):
+        found[row.batch].append(row)
+    return found
 
 
 def transfers_of(

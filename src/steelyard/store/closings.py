@@ -150,8 +150,12 @@ def sums_of(
         query = query.where(table.period == period)
     if batch is not None:
         query = query.where(table.batch <= batch)
-    files = [parquet.path_of(lines, number) for number in connection.scalars(query)]
-    return line_sums(files, period)
+    numbers = connection.scalars(query).all()
+    batches = tables.batches.c
+    corrections = sa.select(batches.number).where(batches.kind == "correction")
+    corrected = not set(numbers).isdisjoint(connection.scalars(corrections))
+    files = [parquet.path_of(lines, number) for number in numbers]
+    return line_sums(files, period, corrected=corrected)
 
 
 def closing_of(connection: sa.Connection, found: sa.Row[Any]) -> Closing:
