@@ -312,7 +312,8 @@ def test_an_altered_row_is_located(desk, statement, place):
 
 
 def test_every_table_of_the_books_is_altered_above():
-    books = {table.name for table in tables.METADATA.sorted_tables} - {"keys", "schema_version"}
+    beside = {table.name for table in tables.BESIDE_THE_BOOKS}
+    books = {table.name for table in tables.METADATA.sorted_tables} - beside
     tried = {
         re.split(r"UPDATE |INSERT INTO |DELETE FROM ", s)[1].split()[0] for s, _ in ALTERED_ROWS
     }

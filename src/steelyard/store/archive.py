@@ -102,7 +102,7 @@ class Archive:
         booked = [
             table
             for table in tables.METADATA.sorted_tables
-            if table not in {tables.schema_version, tables.editions, tables.keys}
+            if table not in tables.BESIDE_THE_BOOKS and table is not tables.editions
         ]
         return {
             table.name: self._connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0

@@ -256,3 +256,6 @@ key_changes = sa.Table(
     _word("key_id"),
 )
 """Each making and each revocation of a key, in their order: what those who serve look for."""
+
+BESIDE_THE_BOOKS = frozenset({schema_version, keys, key_changes})
+"""What an audit does not make again: nothing of it is booked."""
