@@ -29,13 +29,10 @@ SCHEMA = pa.schema(
 )
 """The columns of a batch's Parquet file, in their order."""
 
-CORRECTION_SCHEMA = pa.schema(
-    [
-        *SCHEMA,
-        pa.field("corrects", pa.int64(), nullable=False),
-        pa.field("of_period", _WORD, nullable=False),
-        pa.field("calls", pa.int64(), nullable=False),
-    ]
+CORRECTION_SCHEMA = (
+    SCHEMA.append(pa.field("corrects", pa.int64(), nullable=False))
+    .append(pa.field("of_period", WORD, nullable=False))
+    .append(pa.field("calls", pa.int64(), nullable=False))
 )
 """Those of a correction's: also the batch of the call whose lines are corrected, the period in
 which that call was booked, and by how much the number of its lines changes."""
