@@ -80,24 +80,47 @@ def draw(
     """The units that a grant covers of those that are left, by meter; counters are moved on."""
     if not eligible(grant, call):
         return {}
-    wanted: dict[str, Slices] = {}
-    for meter in grant.meters:
-        if rest.get(meter):
-            slices = _slices(grant, call, meter, call.meters[meter] - rest[meter])
-            if slices is not None:
-                wanted[meter] = slices
+    if grant.gives == "calls":
+        return _whole_call(grant, call, rest, counters)
+    wanted = _wanted(grant, call, rest)
     if not wanted:
         return {}
     rooms = _rooms(grant, call, counters)
-    if grant.gives == "calls":
-        found, used = _whole_call(grant, call, wanted, rooms)
-    elif grant.last_call == "divided":
+    if grant.last_call == "divided":
         found, used = _divided(grant, wanted, rooms)
     else:
         found, used = _undivided(grant, wanted, rooms)
     for quota, parts in zip(quotas.quotas_of(grant), used, strict=True):
         if parts:
             quotas.use(grant, quota, call.holder, parts, counters)
+    return found
+
+
+def _wanted(grant: Grant, call: Call, rest: Mapping[str, int]) -> dict[str, Slices]:
+    """What is left of a call that a grant may cover, by meter."""
+    found: dict[str, Slices] = {}
+    for meter in grant.meters:
+        if rest.get(meter):
+            slices = _slices(grant, call, meter, call.meters[meter] - rest[meter])
+            if slices is not None:
+                found[meter] = slices
+    return found
+
+
+def needs(grant: Grant, call: Call, rest: Mapping[str, int]) -> list[int]:
+    """What all that is left of a call would use of each quota. Unit: parts."""
+    if grant.gives != "calls":
+        return _needs(grant, _wanted(grant, call, rest))
+    need = _call_parts(grant, call.holder.model) or 0
+    some = any(rest.get(meter) for meter in grant.meters)
+    return [need if some else 0] * len(quotas.quotas_of(grant))
+
+
+def _needs(grant: Grant, wanted: Mapping[str, Slices]) -> list[int]:
+    found = [0] * len(quotas.quotas_of(grant))
+    for meter, slices in wanted.items():
+        for place in _counted_by(grant, meter):
+            found[place] += burnt(grant, slices, _count(slices))
     return found
 
 
@@ -120,7 +143,7 @@ def burn_of(grant: Grant, model: str) -> Burn | None:
 def _slices(grant: Grant, call: Call, meter: str, taken: int) -> Slices | None:
     """The units of a meter after those that are ``taken``; None where they are not covered."""
     units = call.meters[meter] - taken
-    if grant.gives == "calls" or not grant.burns:
+    if not grant.burns:
         return [(units, grant.scale)]
     burn = burn_of(grant, call.holder.model)
     if burn is None:
@@ -144,6 +167,8 @@ def burnt(grant: Grant, slices: Slices, units: int) -> int:
     for count, weight in slices:
         parts += min(count, units) * weight
         units -= min(count, units)
+    if grant.step == 1:
+        return parts
     return money.divide_half_even(parts, grant.step) * grant.step
 
 
@@ -151,14 +176,31 @@ _Drawn = tuple[dict[str, int], list[int]]
 """Units by meter, and what they use of each quota. Unit: parts."""
 
 
-def _whole_call(grant: Grant, call: Call, wanted: Mapping[str, Slices], rooms: list[int]) -> _Drawn:
-    burn = burn_of(grant, call.holder.model)
-    need = grant.scale
-    if burn is not None and burn.tariff is not None:
-        need = burn.tariff.tiers[0].rates.prices["requests"]
-    if any(room < need for room in rooms):
-        return {}, [0] * len(rooms)
-    return {meter: _count(slices) for meter, slices in wanted.items()}, [need] * len(rooms)
+def _whole_call(
+    grant: Grant, call: Call, rest: Mapping[str, int], counters: MutableMapping[Counter, int]
+) -> dict[str, int]:
+    """All that is left of a call, if there is one for it in each quota."""
+    found = {meter: rest[meter] for meter in grant.meters if rest.get(meter)}
+    need = _call_parts(grant, call.holder.model)
+    if not found or need is None:
+        return {}
+    if any(room < need for room in _rooms(grant, call, counters)):
+        return {}
+    for quota in quotas.quotas_of(grant):
+        quotas.use(grant, quota, call.holder, need, counters)
+    return found
+
+
+def _call_parts(grant: Grant, model: str) -> int | None:
+    """What a call of a model counts as; None where it is not covered. Unit: parts."""
+    if not grant.burns:
+        return grant.scale
+    burn = burn_of(grant, model)
+    return None if burn is None or burn.tariff is None else _weight_of_a_call(burn.tariff)
+
+
+def _weight_of_a_call(tariff: Tariff) -> int:
+    return tariff.tiers[0].rates.prices["requests"]
 
 
 def _divided(grant: Grant, wanted: Mapping[str, Slices], rooms: list[int]) -> _Drawn:
@@ -182,14 +224,11 @@ def _divided(grant: Grant, wanted: Mapping[str, Slices], rooms: list[int]) -> _D
 
 
 def _undivided(grant: Grant, wanted: Mapping[str, Slices], rooms: list[int]) -> _Drawn:
-    needs = [0] * len(rooms)
-    for meter, slices in wanted.items():
-        for place in _counted_by(grant, meter):
-            needs[place] += burnt(grant, slices, _count(slices))
-    for room, need in zip(rooms, needs, strict=True):
+    used = _needs(grant, wanted)
+    for room, need in zip(rooms, used, strict=True):
         if need and room < (1 if grant.last_call == "covered" else need):
             return {}, [0] * len(rooms)
-    return {meter: _count(slices) for meter, slices in wanted.items()}, needs
+    return {meter: _count(slices) for meter, slices in wanted.items()}, used
 
 
 def _counted_by(grant: Grant, meter: str) -> list[int]:

@@ -49,9 +49,7 @@ def _one_by_one(
     calls = calls_of(charged, times, divisible, rows[order], of[order])
     for call, number, place in zip(calls, numbers, places, strict=True):
         part, found = parts[number][0], units[number]
-        paid = covering.credited(
-            call, part.offer.grants, amounts[number].of(place), counts.standing
-        )
+        paid = covering.credited(call, part.offer.grants, amounts[number].of(place), counts)
         for pico, grant in paid:
             found[place, amounts[number].slot[grant.id]] = pico
 

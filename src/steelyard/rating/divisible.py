@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import ChainMap
-from collections.abc import Mapping, MutableMapping, Sequence
-from typing import NamedTuple, cast
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -66,26 +65,27 @@ def undivided() -> Divided:
     return Divided({}, {}, {}, {}, {})
 
 
-class Counts:
-    """The counters as they stand, and those that changed."""
+class Counts(dict[Counter, int]):
+    """The counters as they stand; one that is not there is zero.
+
+    ``changed`` are those that were put, with what they are now.
+    """
 
     def __init__(self, before: Mapping[Counter, int]) -> None:
-        self._before = before
+        super().__init__(before)
         self.changed: dict[Counter, int] = {}
-        self.standing = ChainMap(self.changed, cast("MutableMapping[Counter, int]", before))
-        """Both together: what is put there has changed."""
 
-    def __getitem__(self, key: Counter) -> int:
-        return self.changed.get(key, self._before.get(key, 0))
+    def __missing__(self, key: Counter) -> int:
+        return 0
+
+    def __setitem__(self, key: Counter, count: int) -> None:
+        super().__setitem__(key, count)
+        self.changed[key] = count
 
     def add(self, key: Counter, units: int) -> None:
         """Count units; none change nothing."""
         if units:
-            self.changed[key] = min(self[key] + units, COUNTER_MAX)
-
-    def set(self, key: Counter, count: int) -> None:
-        """Put a count in the place of another."""
-        self.changed[key] = count
+            self[key] = min(self[key] + units, COUNTER_MAX)
 
 
 def joined(parts: Sequence[Divisible]) -> tuple[Ints, Ints, Ints]:

@@ -109,7 +109,7 @@ def _one_by_one(grant: Grant, drawn: _Drawn, chosen: Ints, counts: Counts) -> No
     calls = calls_of(drawn.charged, drawn.times, drawn.parts, drawn.rows[chosen], drawn.of[chosen])
     for place, call in enumerate(calls):
         mine = {name: units[place] for name, units in rest.items()}
-        for meter, units in covering.draw(grant, call, mine, counts.standing).items():
+        for meter, units in covering.draw(grant, call, mine, counts).items():
             taken = found.setdefault(meter, np.zeros(len(chosen), dtype=np.int64))
             taken[place] = units
     for meter, units in found.items():

@@ -55,12 +55,10 @@ def left(grant: Grant, quota: Quota, holder: Holder, counters: Mapping[Counter, 
     rolling = _rolling(quota.per)
     if rolling is None:
         return max(quota.size - counters.get(key(grant, quota, holder), 0), 0)
-    place = _place(grant, quota, holder, rolling, counters)
-    used = sum(
-        counters.get(_stretch(_newest(grant, quota, holder), each, rolling.stretch_us), 0)
-        for each in range(place - rolling.back, place + 1)
-    )
-    return max(quota.size - used, 0)
+    window = _window(grant, quota, holder)
+    newest = counters.get(window, 0)
+    place = _place(holder, rolling, newest)
+    return max(quota.size - _used(window, rolling, newest, place, counters), 0)
 
 
 def use(
@@ -70,18 +68,29 @@ def use(
     rolling = _rolling(quota.per)
     if rolling is None:
         used = key(grant, quota, holder)
-    else:
-        place = _place(grant, quota, holder, rolling, counters)
-        _forget(grant, quota, holder, rolling, place, counters)
-        used = _stretch(_newest(grant, quota, holder), place, rolling.stretch_us)
-    counters[used] = min(counters.get(used, 0) + parts, COUNTER_MAX)
+        counters[used] = min(counters.get(used, 0) + parts, COUNTER_MAX)
+        return
+    window = _window(grant, quota, holder)
+    newest = counters.get(window, 0)
+    place = _place(holder, rolling, newest)
+    if place > newest:
+        counters[_total(window)] = _used(window, rolling, newest, place, counters)
+        counters[window] = place
+        _forget(window, rolling, newest, place, counters)
+    if place >= newest - rolling.back:
+        total = _total(window)
+        counters[total] = min(counters.get(total, 0) + parts, COUNTER_MAX)
+    stretch = _stretch(window, place, rolling.stretch_us)
+    counters[stretch] = min(counters.get(stretch, 0) + parts, COUNTER_MAX)
 
 
 def key(grant: Grant, quota: Quota, holder: Holder) -> Counter:
-    """Under what is counted what was used of a quota that does not roll.
+    """Under what is counted what was used of a quota; of one that rolls, its newest stretch.
 
     A period of days is named by its last one: that is how long it matters.
     """
+    if _rolling(quota.per) is not None:
+        return _window(grant, quota, holder)
     found = counting.of_grant(holder.contract, grant, holder.model, holder.period)
     if quota.per == "month":
         return found._replace(meter=quota.name, period=str(holder.period))
@@ -91,10 +100,44 @@ def key(grant: Grant, quota: Quota, holder: Holder) -> Counter:
     return found._replace(meter=quota.name, period=last.isoformat())
 
 
+def returns_us(
+    grant: Grant, quota: Quota, holder: Holder, need: int, counters: Mapping[Counter, int]
+) -> int | None:
+    """When there will be so much of a quota, if nothing is used meanwhile; None: never.
+
+    Unit: parts; µs since 1970.
+    """
+    room = left(grant, quota, holder, counters)
+    if room >= need:
+        return holder.at_us
+    rolling = _rolling(quota.per)
+    if need > quota.size or quota.per == "once":
+        return None
+    if rolling is None:
+        _, last = days_of(grant.since, quota.per, holder.zone, holder.at_us)
+        return periods.midnight_us(last + _DAY, holder.zone)
+    window = _window(grant, quota, holder)
+    place = _place(holder, rolling, counters.get(window, 0))
+    used = quota.size - need + 1
+    for each in range(place, place - rolling.back - 1, -1):
+        used -= counters.get(_stretch(window, each, rolling.stretch_us), 0)
+        if used <= 0:
+            return (each + rolling.back + 1) * rolling.stretch_us
+    return holder.at_us
+
+
 def days_of(since: str, per: str, zone: str, at_us: int) -> tuple[date, date]:
-    """The first and the last day of a cycle or a week that is counted from a day."""
-    span = periods.cycle_of if per == "cycle" else periods.week_of
-    start, after = span(date.fromisoformat(since), periods.from_us(at_us, zone).date())
+    """The first and the last day of a calendar month, or a cycle or week counted from a day."""
+    return _span(since, per, periods.from_us(at_us, zone).date())
+
+
+@lru_cache(_KEPT)
+def _span(since: str, per: str, day: date) -> tuple[date, date]:
+    first = date.fromisoformat(since)
+    if per == "month":
+        first = first.replace(day=1)
+    span = periods.week_of if per == "week" else periods.cycle_of
+    start, after = span(first, day)
     return start, after - _DAY
 
 
@@ -107,46 +150,61 @@ def _rolling(per: str) -> _Rolling | None:
     return None
 
 
-def _newest(grant: Grant, quota: Quota, holder: Holder) -> Counter:
+def _window(grant: Grant, quota: Quota, holder: Holder) -> Counter:
     """Under what the newest stretch is kept in which something was used."""
-    model = "" if grant.shared else holder.model
-    return Counter(holder.contract, f"grant {grant.id}", model, quota.name, "")
+    return _named(holder.contract, grant.id, "" if grant.shared else holder.model, quota.name)
 
 
 @lru_cache(_KEPT)
-def _stretch(newest: Counter, place: int, stretch_us: int) -> Counter:
+def _named(contract: str, grant: str, model: str, quota: str) -> Counter:
+    return Counter(contract, f"grant {grant}", model, quota, "")
+
+
+@lru_cache(_KEPT)
+def _total(window: Counter) -> Counter:
+    """Under what is kept what was used in all, in the newest stretch and those it looks back on."""
+    return window._replace(meter=f"{window.meter} in all")
+
+
+@lru_cache(_KEPT)
+def _stretch(window: Counter, place: int, stretch_us: int) -> Counter:
     """Under what is counted what was used in a stretch: it is named by its beginning in UTC."""
     start = periods.from_us(place * stretch_us)
-    return newest._replace(meter=f"{newest.meter} {start:%Y-%m-%dT%H:%M}Z")
+    return window._replace(meter=f"{window.meter} {start:%Y-%m-%dT%H:%M}Z")
 
 
-def _place(
-    grant: Grant,
-    quota: Quota,
-    holder: Holder,
-    rolling: _Rolling,
-    counters: Mapping[Counter, int],
-) -> int:
+def _place(holder: Holder, rolling: _Rolling, newest: int) -> int:
     """The stretch in which a call counts."""
-    newest = counters.get(_newest(grant, quota, holder), 0)
     return max(holder.at_us // rolling.stretch_us, newest - STRETCHES)
 
 
+def _used(
+    window: Counter, rolling: _Rolling, newest: int, place: int, counters: Mapping[Counter, int]
+) -> int:
+    """What was used in a stretch and in those on which it looks back. Unit: parts."""
+
+    def used(first: int, last: int) -> int:
+        stretches = range(first, last + 1)
+        return sum(counters.get(_stretch(window, n, rolling.stretch_us), 0) for n in stretches)
+
+    first = place - rolling.back
+    if not newest or first > newest:
+        return 0
+    if place < newest:
+        return used(first, place)
+    return counters.get(_total(window), 0) - used(newest - rolling.back, first - 1)
+
+
 def _forget(
-    grant: Grant,
-    quota: Quota,
-    holder: Holder,
+    window: Counter,
     rolling: _Rolling,
+    newest: int,
     place: int,
     counters: MutableMapping[Counter, int],
 ) -> None:
     """Forget the stretches on which no call can look back once there is one in ``place``."""
-    name = _newest(grant, quota, holder)
-    newest, kept = counters.get(name, 0), rolling.back + STRETCHES
-    if newest >= place:
-        return
-    counters[name] = place
+    kept = rolling.back + STRETCHES
     for each in range(newest - kept, min(place - kept, newest + 1)) if newest else ():
-        old = _stretch(name, each, rolling.stretch_us)
+        old = _stretch(window, each, rolling.stretch_us)
         if counters.get(old):
             counters[old] = 0

@@ -89,7 +89,7 @@ def _in_block(rest: Ints, key: Counter, block: int, counts: Counts) -> Ints:
     over = rest % block
     last = counts[key] + np.cumsum(over)
     if rest.any():
-        counts.set(key, int(last[-1]) % block)
+        counts[key] = int(last[-1]) % block
     return (last - over) % block
 
 
@@ -127,7 +127,7 @@ def _reprice(
     reached = counting.of_reached(key, version)
     before = np.concatenate(([counts[reached]], new[:-1]))
     if (before != new).any():
-        counts.set(reached, int(new[-1]))
+        counts[reached] = int(new[-1])
     old = np.minimum(before, tiers_count[of] - 1)
     crossing: list[int] = np.flatnonzero(old != new).tolist()
     for call in crossing:
