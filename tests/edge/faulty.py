@@ -64,7 +64,7 @@ async def probed(*given):
             "files": len(os.listdir("/proc/self/fd")),
             "rss_kb": int(status.split("VmRSS:")[1].split()[0]),
         }
-        path = given[0].root / "told.json"
+        path = given[0].studio.root / "told.json"
         path.with_suffix(".new").write_text(json.dumps(told))
         path.with_suffix(".new").rename(path)
 
