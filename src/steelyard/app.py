@@ -36,6 +36,7 @@ DATABASE_VARIABLE = "STEELYARD_DATABASE"
 """The environment variable with the URL of a PostgreSQL database, should the books be in one."""
 
 _LOOK_S = 0.2
+_ID_BITS = 74
 _WRITER_BYTES = 8
 
 
@@ -245,6 +246,31 @@ def book_journal(
         journal = opened.root / "journal"
         run.wait_for_clerk(open_books(engine), journal, lambda: time.sleep(_LOOK_S))
         return None
+
+
+def charge_period(
+    opened: Studio, engine: sa.Engine, clock: Clock, edition: int, period: str
+) -> int:
+    """Order that what is due of a period is booked, and wait until it is: the batch that did it.
+
+    Raises: ClerkTakenError when the clerk that is running does not get on; JournalError.
+    """
+    from steelyard.clerk import periodic, run
+    from steelyard.values import ids
+
+    at_us = clock.wall_us()
+    order = periodic.fact(period, edition, at_us, ids.uuid7(at_us, secrets.randbits(_ID_BITS)))
+    with open_facts(opened, clock) as journal:
+        journal.fact(order)
+    books = open_books(engine)
+    for _ in range(run.PATIENCE_PAUSES):
+        book_journal(opened, engine, clock, lambda _: None)
+        number = books.carried_out(order.fact_id)
+        if number is not None:
+            return number
+        time.sleep(_LOOK_S)
+    msg = "the clerk that works on this studio does not get on; see what it says"
+    raise run.ClerkTakenError(msg)
 
 
 def explain_call(

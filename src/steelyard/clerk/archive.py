@@ -50,6 +50,12 @@ class Archive(Protocol):
         """The sums of a period's lines in the batches up to one."""
         ...
 
+    def call_sums(
+        self, period: str, batch: int, from_us: int | None, until_us: int | None
+    ) -> Sequence[LineSum]:
+        """The sums of a period's lines of calls in the batches up to one, between two instants."""
+        ...
+
     def transfers(self, batch: int) -> Sequence[Transfer]:
         """The transfers of a batch and of the closings after it, in order."""
         ...

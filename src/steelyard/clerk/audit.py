@@ -35,6 +35,7 @@ from steelyard.metering import inspection
 from steelyard.metering.inspection import Inspected
 from steelyard.metering.segments import DamageError
 from steelyard.rating import counting
+from steelyard.rating.lines import LineSum
 from steelyard.values import periods
 
 _Key = TypeVar("_Key", str, Account, counting.Counter)
@@ -84,6 +85,7 @@ class _Rebuilt(msgspec.Struct):
     batch: int = 0
     batches: list[Batch] = []
     closed: str | None = None
+    closed_by: dict[str, int] = {}
     cursors: dict[str, int] = {}
     balances: dict[Account, Balance] = {}
     counters: dict[counting.Counter, int] = {}
@@ -193,6 +195,14 @@ class _Before:
     def lines(self, batch: int) -> pa.Table:
         return parquet.read(self._lines, batch)
 
+    def call_sums(
+        self, period: str, from_us: int | None, until_us: int | None
+    ) -> Sequence[LineSum]:
+        return self._archive.call_sums(period, self._rebuilt.batch, from_us, until_us)
+
+    def closed(self) -> Mapping[str, int]:
+        return self._rebuilt.closed_by
+
     def counters(self, first_open: str | None) -> Mapping[counting.Counter, int]:
         del first_open
         return self._rebuilt.counters
@@ -258,7 +268,7 @@ def _same_batch(
     rebuilt.rows["batch_periods"] += len(batch.periods)
     rebuilt.rows["batch_editions"] += len(batch.editions)
     rebuilt.rows["calls"] += batch.calls
-    rebuilt.rows["set_aside"] += batch.conflicts + batch.unrated
+    rebuilt.rows["set_aside"] += len(drawn.set_aside)
     rebuilt.sums["records"] += batch.calls + batch.duplicates + batch.conflicts
     for name in ("duplicates", "conflicts", "unrated", "lines", "file_bytes"):
         rebuilt.sums[name] += getattr(batch, name)
@@ -335,6 +345,7 @@ def _same_closing(
     rebuilt.hash = chain.closing_hash(rebuilt.hash, chained(found), redrawn.transfers)
     same(place, "hash", booked.hash, rebuilt.hash)
     rebuilt.closed = max(rebuilt.closed or "", found.period)
+    rebuilt.closed_by[found.period] = found.edition
     rebuilt.rows["closings"] += 1
     rebuilt.rows["documents"] += len(found.documents)
     rebuilt.rows["document_files"] += sum(len(each.files) for each in found.documents)

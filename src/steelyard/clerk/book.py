@@ -9,13 +9,14 @@ from pathlib import Path
 import pyarrow as pa
 
 from steelyard.catalogue.documents import Edition
-from steelyard.clerk import batch, corrected, parquet, rated
+from steelyard.clerk import batch, corrected, parquet, periodic, rated
 from steelyard.clerk.batch import Gathered
 from steelyard.clerk.books import BookedFact, Booking, Books, Head
 from steelyard.clerk.drawn import Drawn, Editions, describe, post
 from steelyard.ledger import chain
 from steelyard.ledger.chain import Batch, Range
 from steelyard.rating.counting import Counter
+from steelyard.rating.lines import LineSum
 
 
 class Standing:
@@ -54,6 +55,16 @@ class Standing:
     def lines(self, batch: int) -> pa.Table:
         """The lines of a batch that was booked. Raises: OSError."""
         return parquet.read(self._lines, batch)
+
+    def call_sums(
+        self, period: str, from_us: int | None, until_us: int | None
+    ) -> Sequence[LineSum]:
+        """The sums of a period's lines of calls, from one instant to another."""
+        return self._books.call_sums(self._lines, period, from_us, until_us)
+
+    def closed(self) -> Mapping[str, int]:
+        """The closed periods, each with the number of its edition."""
+        return self._books.closed()
 
     def counters(self, first_open: str | None) -> Mapping[Counter, int]:
         """What calls have left for the next: what is of no period, or of an open one."""
@@ -98,6 +109,18 @@ def book_correction(books: Books, before: Standing, lines: Path) -> Batch | None
     if not ordered:
         return None
     return book(books, before.head(), lines, corrected.draw(before, ordered))
+
+
+def book_dues(books: Books, before: Standing, lines: Path) -> Batch | None:
+    """Charge what was ordered to be charged, as the next batch; None when no order waits.
+
+    Raises: as ``book_calls`` does.
+    """
+    before.renew()
+    ordered = periodic.pending(before)
+    if not ordered:
+        return None
+    return book(books, before.head(), lines, periodic.draw(before, ordered))
 
 
 def book(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -11,6 +12,7 @@ from steelyard.catalogue.documents import Edition
 from steelyard.ledger.chain import Batch
 from steelyard.ledger.transfers import Transfer
 from steelyard.rating.counting import Counter
+from steelyard.rating.lines import LineSum
 from steelyard.values.facts import Fact
 
 CallDigest = tuple[bytes, bytes]
@@ -85,6 +87,19 @@ class Books(Protocol):
 
     def batches(self) -> Sequence[Batch]:
         """Each batch that was booked, in order."""
+        ...
+
+    def call_sums(
+        self, lines: Path, period: str, from_us: int | None, until_us: int | None
+    ) -> Sequence[LineSum]:
+        """The sums of a period's lines of calls, corrections among them, in a folder of lines.
+
+        Of calls that began between two instants; None: without such a bound.
+        """
+        ...
+
+    def closed(self) -> Mapping[str, int]:
+        """The closed periods, each with the number of the edition that closed it."""
         ...
 
     def counters(self, first_open: str | None) -> Mapping[Counter, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -74,6 +74,10 @@ class Books(Protocol):
         """The periods with booked lines that are not closed, oldest first."""
         ...
 
+    def booked_since(self, period: str, batch: int) -> bool:
+        """Whether lines of a period were booked after a batch."""
+        ...
+
     def next_position(self) -> tuple[int, int]:
         """The last booked batch, and the first free sequence of a transfer in it."""
         ...
@@ -99,8 +103,12 @@ def close(
     now_us: int,
     *,
     early: bool = False,
+    charge: Callable[[], int] | None = None,
 ) -> Closing | Refused:
     """Close a period; one that is closed already is returned as it was closed.
+
+    ``charge`` books what is charged by the period, and says by which batch; it is done again when
+    something of the period was booked after that. Without it nothing is charged so.
 
     ``edition`` is the current one, ``number`` its number. Writing the documents' files is left to
     ``publishing.publish``, which can be done again at any time.
@@ -111,7 +119,15 @@ def close(
         closed = books.closing(str(period))
         if closed is not None:
             return closed
+        open_periods = books.open_periods()
+        may_be = open_periods if charge is None else [*open_periods, str(period)]
+        refused = refusal(edition, period, now_us, may_be, early=early)
+        if refused is not None:
+            return refused
+        charged = None if charge is None else charge()
         position = books.next_position()
+        if charged is not None and books.booked_since(str(period), charged):
+            continue
         refused = refusal(edition, period, now_us, books.open_periods(), early=early)
         if refused is not None:
             return refused
@@ -124,8 +140,8 @@ def close(
                 raise
             continue
         return closing
-    msg = "the last attempt returns or raises"
-    raise AssertionError(msg)
+    msg = f"{period} is still being booked; close it when its calls have come in"
+    raise BooksMovedError(msg)
 
 
 def refusal(

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from steelyard.clerk.books import CallDigest, SetAside
+from steelyard.clerk.books import BookedFact, CallDigest, SetAside
+from steelyard.values.facts import Fact
 from steelyard.values.usage import UsageRecord
 
 DIGEST_BYTES = 8
@@ -31,6 +32,17 @@ _BEGINNINGS = [
 _LEFT_OUT = [sum(_UNSAID_BYTES[said:]) for said in range(len(_APPENDED) + 1)]
 
 _appended = attrgetter(*_APPENDED)
+
+
+FACT_CONFLICT = "fact_conflict"
+"""Why a fact is set aside whose id another one has that says something else."""
+
+
+class SiftedFacts(NamedTuple):
+    """Facts that are new, and those that have the id of one that says something else."""
+
+    facts: list[Fact]
+    conflicts: list[SetAside]
 
 
 class Sifted(NamedTuple):
@@ -77,6 +89,24 @@ def sift(
             conflicts.append(set_aside(record, "conflict"))
     duplicates = len(records) - len(fresh) - len(conflicts)
     return Sifted(fresh, calls, duplicates, conflicts)
+
+
+def sift_facts(facts: Sequence[Fact], booked: Callable[[], Sequence[BookedFact]]) -> SiftedFacts:
+    """Keep of each fact the first; one with its id that says something else is set aside."""
+    if not facts:
+        return SiftedFacts([], [])
+    known = {each.fact.fact_id: (each.fact.kind, each.fact.body) for each in booked()}
+    fresh: list[Fact] = []
+    conflicts: list[SetAside] = []
+    for fact in facts:
+        said = (fact.kind, fact.body)
+        if fact.fact_id not in known:
+            known[fact.fact_id] = said
+            fresh.append(fact)
+        elif known[fact.fact_id] != said:
+            record = msgspec.msgpack.encode(fact)
+            conflicts.append(SetAside(fact.fact_id, FACT_CONFLICT, record))
+    return SiftedFacts(fresh, conflicts)
 
 
 def set_aside(record: UsageRecord, reason: str) -> SetAside:

@@ -15,10 +15,12 @@ from steelyard.catalogue.documents import Edition
 from steelyard.clerk import parquet
 from steelyard.clerk.batch import Gathered
 from steelyard.clerk.books import BookedFact, CallDigest, Head, SetAside
+from steelyard.clerk.dedupe import FACT_CONFLICT
 from steelyard.ledger import posting
 from steelyard.ledger.chain import Batch, Kind, Range
 from steelyard.ledger.transfers import Transfer
 from steelyard.rating.counting import Counter
+from steelyard.rating.lines import LineSum
 from steelyard.rating.totals import totals
 from steelyard.values.facts import Fact
 
@@ -47,6 +49,19 @@ class Before(Protocol):
 
     def lines(self, batch: int) -> pa.Table:
         """The lines of a batch that was booked."""
+        ...
+
+    def call_sums(
+        self, period: str, from_us: int | None, until_us: int | None
+    ) -> Sequence[LineSum]:
+        """The sums of a period's lines of calls, corrections among them, all that were booked.
+
+        Of calls that began between two instants; None: without such a bound.
+        """
+        ...
+
+    def closed(self) -> Mapping[str, int]:
+        """The closed periods, each with the number of the edition that closed it."""
         ...
 
     def counters(self, first_open: str | None) -> Mapping[Counter, int]:
@@ -103,6 +118,7 @@ def post(drawn: Drawn, number: int) -> Posted:
 def describe(drawn: Drawn, head: Head, posted: Posted, written: parquet.LineFile) -> Batch:
     """What the batch after ``head`` read and wrote, as the books keep it."""
     conflicts = sum(each.reason == "conflict" for each in drawn.set_aside)
+    of_facts = sum(each.reason == FACT_CONFLICT for each in drawn.set_aside)
     return Batch(
         number=head.batch + 1,
         kind=drawn.kind,
@@ -112,7 +128,7 @@ def describe(drawn: Drawn, head: Head, posted: Posted, written: parquet.LineFile
         editions=drawn.editions,
         counters=drawn.counters,
         calls=len(drawn.calls),
-        unrated=len(drawn.set_aside) - conflicts,
+        unrated=len(drawn.set_aside) - conflicts - of_facts,
         duplicates=drawn.duplicates,
         conflicts=conflicts,
         lines=drawn.table.num_rows,

@@ -16,11 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from steelyard.clerk import corrected, rated
+from steelyard.clerk import corrected, periodic, rated
 from steelyard.clerk.drawn import Before, Drawn
 from steelyard.ledger.chain import Batch, Kind
 
 AGAIN: Mapping[Kind, Callable[[Before, Batch], Drawn]] = {
     "calls": rated.again,
     "correction": corrected.again,
+    "period": periodic.again,
 }

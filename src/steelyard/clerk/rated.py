@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from steelyard.clerk import dedupe
 from steelyard.clerk.batch import Gathered
@@ -11,7 +11,6 @@ from steelyard.ledger.chain import Batch
 from steelyard.rating import columnar
 from steelyard.rating.counting import Counter, counts
 from steelyard.values import periods
-from steelyard.values.facts import Fact
 
 
 def draw(before: Before, gathered: Gathered) -> Drawn:
@@ -21,6 +20,7 @@ def draw(before: Before, gathered: Gathered) -> Drawn:
     """
     first_open = before.head().first_open
     sifted = dedupe.sift(gathered.records, before.digests)
+    told = dedupe.sift_facts(gathered.facts, before.facts)
     editions = before.editions({record.edition for record in sifted.records})
     used = sorted(editions)
     known = {number: editions[number][1] for number in used}
@@ -40,18 +40,9 @@ def draw(before: Before, gathered: Gathered) -> Drawn:
         ranges=gathered.ranges,
         calls=sifted.calls,
         duplicates=sifted.duplicates,
-        set_aside=[*sifted.conflicts, *unrated],
-        facts=_new(before, gathered.facts),
+        set_aside=[*sifted.conflicts, *unrated, *told.conflicts],
+        facts=told.facts,
     )
-
-
-def _new(before: Before, facts: Sequence[Fact]) -> list[Fact]:
-    """Those facts that were not booked before, each once."""
-    if not facts:
-        return []
-    booked = {each.fact.fact_id for each in before.facts()}
-    first = {each.fact_id: each for each in reversed(facts)}
-    return [each for each in facts if each.fact_id not in booked and each is first[each.fact_id]]
 
 
 def again(before: Before, batch: Batch) -> Drawn:

@@ -12,7 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from steelyard.clerk.batch import Gathered, Journal
-from steelyard.clerk.book import Standing, book_calls, book_correction
+from steelyard.clerk.book import Standing, book_calls, book_correction, book_dues
 from steelyard.clerk.books import Books, BooksMovedError
 from steelyard.ledger.chain import Batch
 from steelyard.metering import recovery
@@ -94,7 +94,7 @@ class Clerk:
         self._calls_max = calls_max
         self._cursors = books.cursors()
         self._orders = True
-        """Whether corrections may wait that no batch has carried out."""
+        """Whether orders may wait that no batch has carried out."""
         self._before = Standing(books, journal, lines)
 
     def recover(self) -> Recovery:
@@ -117,7 +117,7 @@ class Clerk:
             made = [self._book(gathered)] if gathered.ranges else []
             self._cursors |= {each.segment: each.end for each in gathered.ranges}
             if self._orders or gathered.facts:
-                made += self._correct()
+                made += self._carry_out()
             for batch in made:
                 outcome = outcome.and_(batch)
                 booked(batch)
@@ -149,11 +149,18 @@ class Clerk:
             lambda: book_calls(self._books, self._before, root, self._lines, gathered)
         )
 
-    def _correct(self) -> list[Batch]:
-        """Carry out the corrections that wait, also those that a killed clerk left."""
+    def _carry_out(self) -> list[Batch]:
+        """Carry out the orders that wait, also those that a killed clerk left.
+
+        Corrections come first: what is charged by the period counts what is right.
+        """
         self._orders = False
-        made = _patiently(lambda: book_correction(self._books, self._before, self._lines))
-        return [] if made is None else [made]
+        books, before, lines = self._books, self._before, self._lines
+        made = [
+            _patiently(lambda: book_correction(books, before, lines)),
+            _patiently(lambda: book_dues(books, before, lines)),
+        ]
+        return [batch for batch in made if batch is not None]
 
 
 def _patiently(book: Callable[[], _Made]) -> _Made:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,6 +37,8 @@ class Booked(msgspec.Struct, frozen=True, kw_only=True):
     studio: Studio
     edition: int
     closings: Closings
+    charge: Callable[[str], int]
+    """Books what is due of a period by the period; the batch that did it."""
 
 
 @contextmanager
@@ -53,7 +55,11 @@ def booked(folder: Path) -> Generator[Booked]:
             edition = app.record_edition(opened, engine, clock)
             _say_what_is_unread(app.book_journal(opened, engine, clock, lambda _: None))
             closings = app.open_closings(opened, engine)
-            yield Booked(studio=opened, edition=edition, closings=closings)
+
+            def charge(period: str) -> int:
+                return app.charge_period(opened, engine, clock, edition, period)
+
+            yield Booked(studio=opened, edition=edition, closings=closings, charge=charge)
         finally:
             engine.dispose()
     except FAULTS as exc:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from steelyard import app
+from steelyard.clerk.dedupe import FACT_CONFLICT
 from steelyard.clerk.run import Clerk, Outcome, claim
 from steelyard.cli.booked import FAULTS
 from steelyard.cli.failing import fail
@@ -23,6 +24,7 @@ from steelyard.metering.segments import Damage
 from steelyard.store.books import Books
 from steelyard.studio import Studio
 from steelyard.values import ids
+from steelyard.values.facts import Fact
 from steelyard.values.usage import UsageRecord
 
 SET_ASIDE_MAX = 1000
@@ -111,9 +113,16 @@ def _list_set_aside(books: Books, as_json: bool) -> None:
         table.add_column(name)
     found = books.set_aside(SET_ASIDE_MAX)
     for batch, each in found:
+        plain = {"batch": batch, "call": ids.text(each.call_id), "reason": each.reason}
+        if each.reason == FACT_CONFLICT:
+            fact = msgspec.msgpack.decode(each.record, type=Fact)
+            said = msgspec.structs.asdict(fact) | {"fact_id": ids.text(fact.fact_id)}
+            if as_json:
+                click.echo(msgspec.json.encode({**plain, "fact": said}))
+            table.add_row(str(batch), ids.text(fact.fact_id), each.reason, fact.kind, fact.body)
+            continue
         record = msgspec.msgpack.decode(each.record, type=UsageRecord)
         if as_json:
-            plain = {"batch": batch, "call": ids.text(each.call_id), "reason": each.reason}
             click.echo(msgspec.json.encode({**plain, "record": _plain(record)}))
         else:
             call = ids.text(each.call_id)

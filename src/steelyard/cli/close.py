@@ -62,6 +62,7 @@ def read_month(text: str) -> periods.Month:
 
 
 def _close(books: Booked, month: periods.Month, *, early: bool) -> Closing:
+    by_period = any(each.items for each in books.studio.edition.contracts)
     made = closings.close(
         books.closings,
         books.edition,
@@ -69,6 +70,7 @@ def _close(books: Booked, month: periods.Month, *, early: bool) -> Closing:
         month,
         app.SystemClock().wall_us(),
         early=early,
+        charge=(lambda: books.charge(str(month))) if by_period else None,
     )
     if isinstance(made, Refused):
         fail(made.sentence)

@@ -23,8 +23,9 @@ from steelyard.store.books import (
     facts_of,
     transfers_of,
 )
-from steelyard.store.closings import closing_of, sums_of
+from steelyard.store.closings import closing_of
 from steelyard.store.engines import reading
+from steelyard.store.sums import call_sums_of, sums_of
 
 
 @contextmanager
@@ -63,6 +64,15 @@ class Archive:
         Raises: LinesError.
         """
         return sums_of(self._connection, self._lines, period, batch)
+
+    def call_sums(
+        self, period: str, batch: int, from_us: int | None, until_us: int | None
+    ) -> Sequence[LineSum]:
+        """The sums of a period's lines of calls in the batches up to one, between two instants.
+
+        Raises: LinesError.
+        """
+        return call_sums_of(self._connection, self._lines, period, (from_us, until_us), batch)
 
     def transfers(self, batch: int) -> Sequence[Transfer]:
         """The transfers of a batch and of the closings after it, in order."""

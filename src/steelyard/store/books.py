@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -25,8 +26,10 @@ from steelyard.ledger.balances import Account, Balance
 from steelyard.ledger.chain import GENESIS, Batch, Range
 from steelyard.ledger.transfers import Transfer
 from steelyard.rating.counting import Counter
+from steelyard.rating.lines import LineSum
 from steelyard.store import tables
 from steelyard.store.engines import reading, writing
+from steelyard.store.sums import call_sums_of
 from steelyard.values import periods
 from steelyard.values.facts import Fact
 
@@ -101,6 +104,22 @@ class Books:
         with reading(self._engine) as connection:
             return [each.batch for each in batches_of(connection)]
 
+    def call_sums(
+        self, lines: Path, period: str, from_us: int | None, until_us: int | None
+    ) -> Sequence[LineSum]:
+        """The sums of a period's lines of calls, from one instant to another.
+
+        Raises: LinesError.
+        """
+        with reading(self._engine) as connection:
+            return call_sums_of(connection, lines, period, (from_us, until_us))
+
+    def closed(self) -> Mapping[str, int]:
+        """The closed periods, each with the number of its edition."""
+        with reading(self._engine) as connection:
+            rows = connection.execute(sa.select(tables.closings).order_by(tables.closings.c.number))
+            return {row.period: row.edition for row in rows}
+
     def counters(self, first_open: str | None) -> Mapping[Counter, int]:
         """What calls have left for the next: what is of no period, or of an open one."""
         with reading(self._engine) as connection:
@@ -130,6 +149,13 @@ class Books:
                 row.number: (row.sha256, msgspec.json.decode(row.body, type=Edition))
                 for row in connection.execute(query)
             }
+
+    def carried_out(self, fact_id: bytes) -> int | None:
+        """The batch that was made from an order; None: it is not carried out yet."""
+        batches = tables.batches.c
+        named = batches.made_from.contains(fact_id.hex())
+        with reading(self._engine) as connection:
+            return connection.scalar(sa.select(sa.func.min(batches.number)).where(named))
 
     def set_aside(self, latest: int) -> list[tuple[int, SetAside]]:
         """The latest records that were set aside, each with its batch, newest first."""

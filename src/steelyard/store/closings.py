@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from steelyard.clerk import parquet
 from steelyard.clerk.archive import chained
 from steelyard.clerk.books import BooksMovedError
 from steelyard.clerk.closing import Closing, Document
@@ -21,7 +20,7 @@ from steelyard.rating.lines import LineSum
 from steelyard.store import tables
 from steelyard.store.books import book_transfers, head, transfers_of
 from steelyard.store.engines import reading, writing
-from steelyard.store.lines import line_sums
+from steelyard.store.sums import sums_of
 
 
 class Closings:
@@ -46,6 +45,13 @@ class Closings:
         with reading(self._engine) as connection:
             query = sa.select(period).distinct().where(period.not_in(closed)).order_by(period)
             return connection.scalars(query).all()
+
+    def booked_since(self, period: str, batch: int) -> bool:
+        """Whether lines of a period were booked after a batch."""
+        table = tables.batch_periods.c
+        query = sa.select(sa.exists().where(table.period == period, table.batch > batch))
+        with reading(self._engine) as connection:
+            return bool(connection.scalar(query))
 
     def next_position(self) -> tuple[int, int]:
         """The last booked batch, and the first free sequence of a transfer in it."""
@@ -135,27 +141,6 @@ def _insert_documents(connection: sa.Connection, closing: Closing) -> None:
         for place, file in enumerate(each.files, start=1)
     ]
     connection.execute(sa.insert(tables.document_files), files)
-
-
-def sums_of(
-    connection: sa.Connection, lines: Path, period: str | None = None, batch: int | None = None
-) -> list[LineSum]:
-    """The sums of a period's lines, or of all, in the batches up to one, or in all.
-
-    Raises: LinesError.
-    """
-    table = tables.batch_periods.c
-    query = sa.select(table.batch).distinct().order_by(table.batch)
-    if period is not None:
-        query = query.where(table.period == period)
-    if batch is not None:
-        query = query.where(table.batch <= batch)
-    numbers = connection.scalars(query).all()
-    batches = tables.batches.c
-    corrections = sa.select(batches.number).where(batches.kind == "correction")
-    corrected = not set(numbers).isdisjoint(connection.scalars(corrections))
-    files = [parquet.path_of(lines, number) for number in numbers]
-    return line_sums(files, period, corrected=corrected)
 
 
 def closing_of(connection: sa.Connection, found: sa.Row[Any]) -> Closing:

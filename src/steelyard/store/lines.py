@@ -17,7 +17,8 @@ _SUMS = """
         period, side, customer, contract, model, component, party, meter, price_pico, currency,
         version, sum(units), sum(amount_pico)::HUGEINT, sum({calls})::BIGINT, {of_period} AS of
     FROM read_parquet($files, union_by_name = true)
-    WHERE $period IS NULL OR period = $period
+    WHERE ($period IS NULL OR period = $period)
+        AND ($from_us IS NULL OR at_us >= $from_us) AND ($until_us IS NULL OR at_us < $until_us)
     GROUP BY ALL
     HAVING sum(units) <> 0
 """
@@ -38,9 +39,15 @@ class LinesError(RuntimeError):
 
 
 def line_sums(
-    files: Sequence[Path], period: str | None = None, *, corrected: bool = False
+    files: Sequence[Path],
+    period: str | None = None,
+    bounds: tuple[int | None, int | None] = (None, None),
+    *,
+    corrected: bool = False,
 ) -> list[LineSum]:
     """The sums of a period's lines in these files, or of all lines, in their order.
+
+    ``bounds`` are the instants from and before which calls began; None: whenever it was.
 
     ``corrected`` says that some are of corrections. What was taken back as a whole has no sum.
 
@@ -48,7 +55,9 @@ def line_sums(
     """
     if not files:
         return []
-    values = {"files": [str(file) for file in files], "period": period}
+    from_us, until_us = bounds
+    named = [str(file) for file in files]
+    values = {"files": named, "period": period, "from_us": from_us, "until_us": until_us}
     query = _SUMS.format_map(_WITH_CORRECTIONS if corrected else _OF_CALLS)
     with duckdb.connect(":memory:") as connection:
         connection.execute(f"SET memory_limit = '{MEMORY_MAX}'; SET threads = {THREADS_MAX}")
