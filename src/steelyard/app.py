@@ -6,7 +6,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from steelyard.catalogue.documents import Deployment
     from steelyard.catalogue.phrases import Language
+    from steelyard.clerk.releasing import Keeper
     from steelyard.clerk.run import Clerk, Outcome
     from steelyard.dispatch.snapshot import Snapshot
     from steelyard.governance.keys import Key
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from steelyard.store.closings import Closings
     from steelyard.store.keys import Keys
     from steelyard.upstream.transport import Limits, Transport
+
+ALLOWANCES_VARIABLE = "STEELYARD_ALLOWANCES"
+"""The environment variable with the URL of where shared limits are kept, should it not be a file.
+"""
 
 DATABASE_VARIABLE = "STEELYARD_DATABASE"
 """The environment variable with the URL of a PostgreSQL database, should the books be in one."""
@@ -296,6 +301,51 @@ def explain_call(
     return explaining.explain(record, edition, lines, language)
 
 
+def open_funds(opened: Studio) -> Funds:
+    """What calls draw on."""
+    from steelyard.dispatch import purses
+
+    return purses.funds(opened.edition, opened.budgets)
+
+
+def open_allowances(opened: Studio) -> AllowanceStore:
+    """Open the store of shared limits: ``allowances.db`` in the folder, or the environment's.
+
+    Raises: StoreAwayError when it can't be reached.
+    """
+    from steelyard.store import engines
+    from steelyard.store.allowances import SqlAllowances
+
+    url = os.environ.get(ALLOWANCES_VARIABLE) or engines.sqlite_url(opened.root / "allowances.db")
+    return SqlAllowances(url)
+
+
+def open_keeper(opened: Studio, store: AllowanceStore, clock: Clock) -> Keeper:
+    """Open who keeps a store of shared limits true to the journal."""
+    from steelyard.clerk.releasing import Keeper, Spending
+    from steelyard.dispatch import purses
+
+    funds = open_funds(opened)
+
+    def editions(numbers: Iterable[int]) -> Mapping[int, Edition]:
+        engine = open_database(opened)
+        try:
+            found = open_books(engine).editions(numbers)
+        finally:
+            engine.dispose()
+        return {number: each for number, (_, each) in found.items()}
+
+    def known() -> Mapping[str, Key]:
+        engine = open_database(opened)
+        try:
+            return {each.id: each for each in (*open_keys(engine).all(), *opened.keys)}
+        finally:
+            engine.dispose()
+
+    spending = Spending(funds, known, editions)
+    return Keeper(store, opened.root / "journal", spending, purses.stamp(funds), clock)
+
+
 def engine_socket(opened: Studio, deployment: str) -> Path:
     """The private socket on which a deployment's engine serves."""
     return opened.root / "run" / f"{deployment}.sock"
@@ -345,7 +395,12 @@ class Snapshots:
         self._given = given or self._given
         studio = self._given.studio
         self._snapshot = snapshot.take(
-            self._given.edition, studio.edition, self._keys(), studio.limits, studio.routes
+            self._given.edition,
+            studio.edition,
+            self._keys(),
+            studio.limits,
+            studio.routes,
+            open_funds(studio),
         )
         return self._snapshot
 

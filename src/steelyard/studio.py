@@ -17,6 +17,7 @@ import msgspec
 
 from steelyard.catalogue import (
     books,
+    budgets,
     checks,
     contracts,
     instants,
@@ -27,6 +28,7 @@ from steelyard.catalogue import (
     shares,
     windows,
 )
+from steelyard.catalogue.budgets import Budget
 from steelyard.catalogue.checks import Draft, Kind
 from steelyard.catalogue.documents import Edition, Holidays, Model, PriceBook
 from steelyard.catalogue.limits import Limit
@@ -45,7 +47,7 @@ FILES_MAX = 10_000
 _WRITTEN_ID = re.compile(r'^id\s*=\s*"([^"]+)"', re.MULTILINE)
 """An id in a text that is no TOML: what refers to it is not at fault."""
 
-_LISTS = ("deployment", "model", "customer", "earner", "key", "limit", "route")
+_LISTS = ("deployment", "model", "customer", "earner", "key", "limit", "budget", "route")
 
 
 class Studio(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +58,7 @@ class Studio(msgspec.Struct, frozen=True, kw_only=True):
     edition: Edition
     keys: tuple[Key, ...]
     limits: tuple[Limit, ...] = ()
+    budgets: tuple[Budget, ...] = ()
     routes: tuple[Route, ...] = ()
     """In the order of their ids, in which they are held."""
     warnings: tuple[Fault, ...] = ()
@@ -86,6 +89,7 @@ class _Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     regions: tuple[Pattern, ...] = ("*",)
     routing: bool = False
     workspace: Identifier | None = None
+    project: Identifier | None = None
     priority: Annotated[int, msgspec.Meta(ge=0, le=9)] = 0
     secret_env: Text | None = None
     sha256: Annotated[str, msgspec.Meta(min_length=64, max_length=64)] | None = None
@@ -126,6 +130,7 @@ def load(folder: Path, env: Mapping[str, str] | None) -> Studio:
         holidays=_present([windows.read_holidays(each) for each in own_holidays if each.readable]),
         holidays_packaged=_present([windows.read_holidays(sheet) for sheet in holiday_sheets]),
         limits=limits.read(main),
+        budgets=budgets.read(main),
         declared=_declared(main, (*own_books, *book_sheets), own_contracts),
     )
     if main.readable:
@@ -144,6 +149,7 @@ def load(folder: Path, env: Mapping[str, str] | None) -> Studio:
         edition=_edition(draft, settings),
         keys=keys,
         limits=tuple(checks.effective(draft.limits, [])),
+        budgets=tuple(checks.effective(draft.budgets, [])),
         routes=tuple(each.value for each in routed),
         warnings=tuple(sorted(each for sheet in sheets for each in sheet.warnings)),
     )
@@ -337,6 +343,7 @@ def _key(draft: Draft, row: Found[_Key], env: Mapping[str, str] | None) -> Key |
         name=raw.name,
         hint=f"${raw.secret_env}" if raw.secret_env else "",
         workspace=raw.workspace or "",
+        project=raw.project or "",
         priority=raw.priority,
     )
 

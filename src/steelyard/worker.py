@@ -28,10 +28,12 @@ import uvloop
 
 from steelyard import app, published
 from steelyard.catalogue.documents import Deployment
+from steelyard.covering import Covering
 from steelyard.dispatch import breaker
 from steelyard.dispatch import desk as dispatch
 from steelyard.dispatch.cache import Cache, Rule
 from steelyard.dispatch.desk import Desk
+from steelyard.dispatch.leasing import StoreAwayError
 from steelyard.edge import body, server
 from steelyard.edge.gateway import Gateway
 from steelyard.edge.ports import Port, PortTakenError
@@ -155,14 +157,20 @@ async def run(opened: Published, options: Options) -> int:
             cache=_cache(studio),
         )
         telemetry.look_at(lambda: _gauges(desk, writer))
-        renewal = Renewal(desk, snapshots, opened, deployments)
+        covering = Covering(desk, writer_id)
+        renewal = Renewal(desk, snapshots, opened, deployments, covering)
         aside = (
             asyncio.create_task(snapshots.watch(renewal.keys)),
             asyncio.create_task(telemetry.numbers.publish()),
         )
         try:
+            await covering.follow(studio)
             return await _serve(desk, studio.settings, options, telemetry, renewal, writer_id)
+        except StoreAwayError:
+            sys.stderr.write("steelyard: the store of shared limits can't be reached\n")
+            return EXIT_FAILED
         finally:
+            await covering.aclose()
             for task in aside:
                 task.cancel()
             await asyncio.gather(*aside, return_exceptions=True)
@@ -178,11 +186,13 @@ class Renewal:
         snapshots: app.Snapshots,
         opened: Published,
         deployments: dict[str, Deployment],
+        covering: Covering,
     ) -> None:
         self._desk = desk
         self._snapshots = snapshots
         self._opened = opened
         self._deployments = deployments
+        self._covering = covering
         self._turn = asyncio.Lock()
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -194,7 +204,7 @@ class Renewal:
     async def reload(self) -> int:
         """Serve by what is published now; the number of its edition.
 
-        Raises: OSError; sqlalchemy.exc.OperationalError.
+        Raises: OSError; sqlalchemy.exc.OperationalError; StoreAwayError.
         """
         async with self._turn:
             before, desk = self._opened.studio, self._desk
@@ -207,6 +217,7 @@ class Renewal:
             # Ways to deployments that are gone stay: a call that began before may ask for one yet.
             desk.transports = {**desk.transports, **opened}
             desk.snapshot = snapshot
+            await self._covering.follow(studio)
         if replaced:
             task = asyncio.create_task(self._close(list(replaced.values())))
             self._closing.add(task)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
+from steelyard.dispatch.leasing import AllowanceStore, MemoryStore
+from steelyard.store.allowances import SqlAllowances
 from steelyard.store.engines import open_engine, sqlite_url
 
 
@@ -42,17 +45,32 @@ def postgresql() -> Iterator[str]:
         server.cleanup()
 
 
-@pytest.fixture(
-    params=["sqlite", pytest.param("postgresql", marks=pytest.mark.xdist_group("postgresql"))]
-)
-def url(request, tmp_path) -> Iterator[str]:
+DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.xdist_group("postgresql"))]
+
+
+@pytest.fixture(params=DATABASES)
+def url(request, url_of) -> str:
     """The URL of an empty database."""
-    if request.param == "sqlite":
-        yield sqlite_url(tmp_path / "steelyard.db")
-        return
-    server = request.getfixturevalue("postgresql")
+    return url_of(request.param)
+
+
+@pytest.fixture
+def url_of(request, tmp_path) -> Iterator[Callable[[str], str]]:
+    """Makes an empty database of a kind, and gives its URL."""
+    with ExitStack() as made:
+
+        def of(kind: str) -> str:
+            if kind == "sqlite":
+                return sqlite_url(tmp_path / "steelyard.db")
+            server = request.getfixturevalue("postgresql")
+            return made.enter_context(_database(server, f"t{abs(hash(str(tmp_path))):x}"))
+
+        yield of
+
+
+@contextmanager
+def _database(server: str, name: str) -> Generator[str]:
     admin = sa.create_engine(server.format("postgres"))
-    name = f"t{abs(hash(str(tmp_path))):x}"
     with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")
         yield server.format(name)
@@ -66,3 +84,22 @@ def engine(url) -> Iterator[sa.Engine]:
     opened = open_engine(url)
     yield opened
     opened.dispose()
+
+
+@pytest.fixture(params=["memory", *DATABASES])
+def another(request, tmp_path) -> Iterator[Callable[[], AllowanceStore]]:
+    """Opens a store of shared limits, the same one again and again."""
+    if request.param == "memory":
+        kept = MemoryStore()
+        yield lambda: kept
+        return
+    url = request.getfixturevalue("url_of")(request.param)
+    yield lambda: SqlAllowances(url)
+
+
+@pytest.fixture
+def store(another) -> Iterator[AllowanceStore]:
+    """An empty store of shared limits."""
+    opened = another()
+    yield opened
+    opened.close()

@@ -8,6 +8,7 @@ from typing import Literal, Protocol, TypeVar, cast
 
 import msgspec
 
+from steelyard.catalogue.budgets import Budget
 from steelyard.catalogue.documents import (
     Contract,
     Deployment,
@@ -53,6 +54,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     holidays: Sequence[Found[Holidays]] = ()
     holidays_packaged: Sequence[Found[Holidays]] = ()
     limits: Sequence[Found[Limit]] = ()
+    budgets: Sequence[Found[Budget]] = ()
     declared: dict[Kind, frozenset[str]]
 
 
@@ -84,6 +86,7 @@ def check(draft: Draft) -> None:
     unique(draft.books)
     unique(draft.holidays)
     unique(draft.limits)
+    unique(draft.budgets)
     _versions(draft.contracts, ("customer", "currency", "zone"))
     _versions(draft.shares, ("currency",))
     models = {model.id for model in effective(draft.models, draft.models_packaged)}
@@ -109,7 +112,9 @@ def check(draft: Draft) -> None:
     for share in draft.shares:
         _share(draft, share, models)
     for limit in draft.limits:
-        _limit(draft, limit, models)
+        _patterns(draft, limit, limit.value, models)
+    for budget in draft.budgets:
+        _patterns(draft, budget, budget.value, models)
 
 
 def effective(own: Sequence[Found[D]], packaged: Sequence[Found[D]]) -> list[D]:
@@ -286,12 +291,12 @@ def _share(draft: Draft, share: Found[ShareRule], models: set[str]) -> None:
         _matches(cost.deployments, "deployment", deployments, where)
 
 
-def _limit(draft: Draft, limit: Found[Limit], models: set[str]) -> None:
-    for index, pattern in enumerate(limit.value.customers):
-        where = _within(limit, ("customers", index))
+def _patterns(draft: Draft, found: Found[T], named: Limit | Budget, models: set[str]) -> None:
+    for index, pattern in enumerate(named.customers):
+        where = _within(found, ("customers", index))
         _matches(pattern, "customer", draft.declared["customer"], where)
-    for index, pattern in enumerate(limit.value.models):
-        _matches(pattern, "model", models, _within(limit, ("models", index)))
+    for index, pattern in enumerate(named.models):
+        _matches(pattern, "model", models, _within(found, ("models", index)))
 
 
 def match_models(pattern: str, models: Iterable[str], found: Found[T], inner: Path) -> None:

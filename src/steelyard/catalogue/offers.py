@@ -107,6 +107,12 @@ def at(offers: tuple[Offer, ...], at_us: int) -> Offer | None:
     return found
 
 
+def since(offers: tuple[Offer, ...], at_us: int) -> tuple[Offer, ...]:
+    """The offers that are in force at an instant, or will be."""
+    begun = sum(offer.from_us <= at_us for offer in offers)
+    return offers[max(0, begun - 1) :]
+
+
 def tier_for(tariff: Tariff, prompt_tokens: int) -> Tier:
     """The tier that prices a whole call, by the length of its prompt, cached tokens included."""
     for tier in tariff.tiers:

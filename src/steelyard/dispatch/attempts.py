@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from steelyard.dispatch import costs, refusals, tracing
+from steelyard.dispatch import costs, cutting, refusals, tracing
 from steelyard.dispatch.cache import Copy
 from steelyard.dispatch.calls import Caller, CallerGoneError, Headers
 from steelyard.dispatch.desk import Desk
@@ -78,6 +78,8 @@ class Flight:
     _gone = _begun = _unread = False
     _held = b""
     _sent_bytes = 0
+    _covered: int | None = None
+    """How many bytes of a stream are covered for certain; None: all that may come."""
 
     def __init__(
         self,
@@ -221,22 +223,24 @@ class Flight:
         if not reply.header("content-type").startswith("text/event-stream"):
             return self._fail(refusals.not_understood(), paid=False)
         weigher = self._weigher = StreamWeigher(include_usage=self._attempt.ask.include_usage)
+        tab = self._attempt.tab
+        if tab is not None and tab.tokens < tab.most:
+            self._covered = tab.tokens
         if self._gone:
             weigher.hang_up(lost_last=False)
         more = True
         while more:
             data = await (reply.read() if self._begun else self._first_read(reply))
             more = bool(data)
-            if b'"timings"' in data:
-                self._told_ms = openai.compute_ms(data)
-            if self.copy is not None:
-                self.copy.take(data)
+            self._look_at(data)
             out = self._held + (weigher.feed(data) if more else weigher.finish())
             self._held = b""
             if not out or self._gone:
                 continue
             if not self._begun and (end := self._no_stream(out, weigher)) is not None:
                 return end
+            if self._covered is not None and not await self._is_covered(len(out), weigher):
+                return self._end_uncovered(weigher)
             if (last := self._last(out)) is not None:
                 out, self._held = out[:last], out[last:]
             if out:
@@ -245,6 +249,38 @@ class Flight:
                 await _see_end(reply)
                 break
         return self._end_stream(weigher.reading())
+
+    def _look_at(self, data: bytes) -> None:
+        """Keep what else there is in a part of a stream."""
+        if b'"timings"' in data:
+            self._told_ms = openai.compute_ms(data)
+        if self.copy is not None:
+            self.copy.take(data)
+
+    async def _is_covered(self, size: int, weigher: StreamWeigher) -> bool:
+        """Whether there is cover for what has come, of which ``size`` bytes are not sent yet.
+
+        Raises: CallerGoneError.
+        """
+        tab = self._attempt.tab
+        assert tab is not None
+        assert self._covered is not None
+        if self._sent_bytes + size <= self._covered:
+            return True
+        tokens = weigher.tokens_max
+        if not await tab.stretch(tokens, self._caller.gone):
+            return False
+        left = tab.tokens - tokens
+        self._covered = self._sent_bytes + size + left if tab.tokens < tab.most else None
+        return True
+
+    def _end_uncovered(self, weigher: StreamWeigher) -> End:
+        """End a stream with what is delivered: there is no cover for more of it."""
+        weigher.hang_up(lost_last=True)
+        reading, ask = weigher.reading(), self._attempt.ask
+        meters = weigh(reading, ask.fields).meters
+        body = cutting.short(self._attempt, reading.upstream_id, meters) + DONE
+        return self._end("completed", reading, body=body, error=Code.COVER_USED_UP)
 
     def _last(self, out: bytes) -> int | None:
         """Where the events begin that wait for the record; None when all can go."""
@@ -359,11 +395,15 @@ class Flight:
             reading.chunks > 0 and outcome != "interrupted" and not lost
         )
         made = weighed.produced or weighed.meters
+        meters = weighed.meters if charged else {}
+        tab = self._attempt.tab
+        if tab is not None and (less := tab.charged(meters)) is not meters:
+            meters, weighed = less, msgspec.structs.replace(weighed, produced=made)
         produced = weighed.produced if charged else made if paid else {}
         wall_us = self._desk.clock.monotonic_us() - self.opened_us
         return End(
             outcome=outcome,
-            meters=weighed.meters if charged else {},
+            meters=meters,
             produced=produced,
             sources=weighed.sources,
             refusal=refusal,

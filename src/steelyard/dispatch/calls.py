@@ -21,7 +21,7 @@ class Arrival(msgspec.Struct, frozen=True):
     """A request's beginning. Unit: ``at_us`` µs since 1970 UTC; ``started_us`` monotonic µs.
 
     ``cache`` is what the caller wishes of the response cache, ``deployments`` which it wants to be
-    asked, ``session`` which calls belong together.
+    asked, ``session`` which calls belong together, ``clamp`` whether its answer may be cut down.
     """
 
     call_id: bytes
@@ -32,6 +32,7 @@ class Arrival(msgspec.Struct, frozen=True):
     cache: str = ""
     deployments: str | None = None
     session: str | None = None
+    clamp: str = ""
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from steelyard.dispatch.cache import Cache
 from steelyard.dispatch.calls import Caller
 from steelyard.dispatch.hangup import Watch
 from steelyard.dispatch.observing import Observer
+from steelyard.dispatch.paying import Paying
 from steelyard.dispatch.places import Places, Ticket
 from steelyard.dispatch.router import Router
 from steelyard.dispatch.snapshot import Snapshot
@@ -77,6 +78,8 @@ class Desk:
         self.observer = observer
         self.cache = Cache() if cache is None else cache
         self.allowances: Allowances = LocalAllowances()
+        self.paying: Paying | None = None
+        """How calls are paid whose cover is limited; None: no call's is."""
         self.router = Router(limits.retry_percent)
         self.places = Places(limits.queue_calls_max, limits.queue_s)
         self.draining = False

@@ -9,6 +9,7 @@ import msgspec
 from steelyard.catalogue.documents import Deployment
 from steelyard.dispatch.calls import Arrival, Ask
 from steelyard.dispatch.refusals import Refusal
+from steelyard.dispatch.tabs import Tab
 from steelyard.governance.keys import Key
 from steelyard.values.usage import Announcement, Outcome, Source, Try, UsageRecord
 
@@ -26,6 +27,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     key: Key
     ask: Ask
     edition: int
+    tab: Tab | None = None
+    """What it holds of its cover; None: nobody limits that."""
 
 
 class Attempt(Call, frozen=True, kw_only=True):

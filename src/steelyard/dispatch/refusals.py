@@ -34,6 +34,9 @@ class Code(StrEnum):
     MODEL_NOT_FOUND = "model_not_found"
     RATE_LIMIT_EXCEEDED = "rate_limit_exceeded"
     INSUFFICIENT_QUOTA = "insufficient_quota"
+    COVER_USED_UP = "cover_used_up"
+    COVER_HELD = "cover_held"
+    COVER_UNKNOWN = "cover_unknown"
     ROUTING_NOT_ALLOWED = "routing_not_allowed"
     UPSTREAM_UNAVAILABLE = "upstream_unavailable"
     JOURNAL_FULL = "journal_full"
@@ -114,6 +117,34 @@ def overloaded() -> Refusal:
     return Refusal(
         code=Code.OVERLOADED,
         message=f"The gateway takes no more calls now; try again in {RETRY_AFTER_S} s.",
+        retry_after_s=RETRY_AFTER_S,
+    )
+
+
+def cover_used_up(what: str) -> Refusal:
+    """Cover that no waiting brings back."""
+    return Refusal(
+        code=Code.COVER_USED_UP,
+        type=Code.INSUFFICIENT_QUOTA,
+        message=f"The {what} does not cover this call any more; it has to be raised or paid in.",
+    )
+
+
+def cover_held(what: str) -> Refusal:
+    """Cover that other calls hold, for longer than a call waits."""
+    return Refusal(
+        code=Code.COVER_HELD,
+        type=Code.INSUFFICIENT_QUOTA,
+        message=f"Other calls hold what is left of {what}; try again in {RETRY_AFTER_S} s.",
+        retry_after_s=RETRY_AFTER_S,
+    )
+
+
+def cover_unknown() -> Refusal:
+    """Where shared limits are kept nobody answers, and what this worker had of them is used."""
+    return Refusal(
+        code=Code.COVER_UNKNOWN,
+        message=f"Whether this call is covered can't be told; try again in {RETRY_AFTER_S} s.",
         retry_after_s=RETRY_AFTER_S,
     )
 

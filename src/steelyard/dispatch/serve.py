@@ -10,6 +10,8 @@ from steelyard.dispatch.cache import Kept, Slot
 from steelyard.dispatch.calls import Answer, Arrival, Caller, CallerGoneError
 from steelyard.dispatch.desk import Desk
 from steelyard.dispatch.observing import Ended, Refused
+from steelyard.dispatch.paying import HEADER as CLAMP_HEADER
+from steelyard.dispatch.paying import WISHES, Paying, Wanting
 from steelyard.dispatch.records import Call, End
 from steelyard.dispatch.refusals import Refusal
 from steelyard.dispatch.router import Plan
@@ -18,14 +20,15 @@ from steelyard.dispatch.trying import Made, Trying
 from steelyard.governance import keys
 from steelyard.governance.keys import Key
 from steelyard.metering.journal import JournalError, JournalFullError
+from steelyard.rating import bounds
 from steelyard.values.usage import UsageRecord
 
 
 async def serve(desk: Desk, caller: Caller) -> Answer | Refusal | None:
     """Serve one call: a whole answer, a refusal, or None for a stream that was sent.
 
-    Refuses, in this order: the key, a place, the body, the model, its limits, room in the journal,
-    the upstream. Raises: CallerGoneError.
+    Refuses, in this order: the key, a place, the body, the model, its limits, its cover, room in
+    the journal, the upstream. Raises: CallerGoneError.
     """
     arrival = caller.arrival
     key = authenticate(desk.snapshot, arrival)
@@ -45,8 +48,16 @@ async def serve(desk: Desk, caller: Caller) -> Answer | Refusal | None:
         if isinstance(held, Refusal):
             return _refused(desk, caller, held, key)
         try:
+            paid = (
+                call if desk.paying is None else await _pay(desk, desk.paying, caller, call, plan)
+            )
+            if isinstance(paid, Refusal):
+                return _refused(desk, caller, paid, key)
+            call = paid
             return await _answer(desk, caller, call, plan, held)
         finally:
+            if call.tab is not None:
+                call.tab.settle(0)
             if held.counters:
                 desk.allowances.release(held, desk.now())
     finally:
@@ -57,6 +68,8 @@ def _plan(desk: Desk, call: Call) -> Plan | Refusal:
     """What a call may use, its caller's wishes understood."""
     if call.arrival.cache not in cache.WISHES:
         return refusals.invalid(cache.HEADER, '"no-cache" or "no-store"')
+    if call.arrival.clamp not in WISHES:
+        return refusals.invalid(CLAMP_HEADER, '"never"')
     return desk.router.plan(desk.snapshot, call)
 
 
@@ -66,6 +79,14 @@ async def _hold(desk: Desk, caller: Caller, call: Call) -> Held | Refusal:
     held = await desk.allowances.hold(desk.snapshot, call.key, ask.model, need, desk.now())
     caller.tell(held.standing)
     return limiting.refusal(held, ask.model) if isinstance(held, Turned) else held
+
+
+async def _pay(
+    desk: Desk, paying: Paying, caller: Caller, call: Call, plan: Plan
+) -> Call | Refusal:
+    """The call with what it holds of its cover, in its answer cut down to what is there."""
+    found = paying.draw(desk.snapshot, call, plan)
+    return await paying.wait(found, caller) if isinstance(found, Wanting) else found
 
 
 async def _answer(
@@ -109,6 +130,8 @@ async def _give_again(
     record = records.hit(call, kept.original, len(body), _taken_us(desk, arrival))
     if held.counters:
         desk.allowances.settle(held, limiting.used(record), desk.now())
+    if call.tab is not None:
+        call.tab.settle(bounds.drawn_pico(record, offer))
     try:
         desk.journal.record(record)
         await desk.journal.settled()
@@ -137,6 +160,8 @@ async def _conclude(
     record = records.record(attempt, end, _status(caller, end), taken_us, made.tries)
     if held.counters:
         desk.allowances.settle(held, limiting.used(record), desk.now())
+    if attempt.tab is not None:
+        attempt.tab.settle(bounds.drawn_pico(record, made.choice.offer) if record.meters else 0)
     try:
         desk.journal.record(record)
         await desk.journal.settled()

@@ -12,6 +12,7 @@ from steelyard.catalogue.documents import Deployment, Edition, Model
 from steelyard.catalogue.limits import Limit
 from steelyard.catalogue.offers import Offer
 from steelyard.catalogue.routes import Route
+from steelyard.dispatch.purses import NO_FUNDS, Funds
 from steelyard.governance import keys
 from steelyard.governance.keys import Key
 
@@ -47,6 +48,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     zones: dict[str, str] = {}
     weights: dict[str, int] = {}
     routes: dict[str, Route] = {}
+    funds: Funds = NO_FUNDS
+    """What calls draw on."""
 
 
 def between_us(snapshot: Snapshot, contract: str, model: str, at_us: int) -> tuple[int, int]:
@@ -66,6 +69,7 @@ def take(
     known: Iterable[Key],
     limits: tuple[Limit, ...] = (),
     routes: tuple[Route, ...] = (),
+    funds: Funds = NO_FUNDS,
 ) -> Snapshot:
     """The snapshot of an edition and the keys that call under its contracts."""
     by_digest = keys.by_digest(known)
@@ -82,6 +86,7 @@ def take(
         zones=zones,
         weights={each.id: each.weight for each in edition.customers},
         routes={each.model: each for each in routes},
+        funds=funds,
     )
 
 

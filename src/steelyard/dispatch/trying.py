@@ -267,6 +267,7 @@ class Trying:
             key=call.key,
             ask=call.ask,
             edition=call.edition,
+            tab=call.tab,
             deployment=choice.deployment,
             number=self._course.attempts,
         )

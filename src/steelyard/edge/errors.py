@@ -67,7 +67,26 @@ ERRORS: dict[str, ErrorKind] = {
     Code.INSUFFICIENT_QUOTA: ErrorKind(
         429,
         "invalid_request_error",
-        "What may be used in a day is used; `retry-after` says when the next day begins.",
+        "What may be used in a day, or a budget's hour, day, week, month or quarter, is used; "
+        "`retry-after` says when the next one begins.",
+    ),
+    Code.COVER_USED_UP: ErrorKind(
+        403,
+        "invalid_request_error",
+        "A budget, what was paid in, or a credit limit does not cover the call any more; it has to "
+        "be raised, and waiting does not help.",
+    ),
+    Code.COVER_HELD: ErrorKind(
+        429,
+        "invalid_request_error",
+        "Other calls hold what is left of a budget, and still did after `queue_s`; try again after "
+        "`retry-after` seconds.",
+    ),
+    Code.COVER_UNKNOWN: ErrorKind(
+        503,
+        "server_error",
+        "The store of shared limits can't be asked, and what the worker had leased is used; try "
+        "again after `retry-after` seconds.",
     ),
     Code.ROUTING_NOT_ALLOWED: ErrorKind(
         403, "invalid_request_error", "The key may not choose deployments (`routing` of `[[key]]`)."

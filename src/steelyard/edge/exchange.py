@@ -7,6 +7,7 @@ from collections.abc import Callable
 from steelyard.dispatch import tracing
 from steelyard.dispatch.cache import HEADER as CACHE_HEADER
 from steelyard.dispatch.calls import Arrival, Ask, CallerGoneError, Headers
+from steelyard.dispatch.paying import HEADER as CLAMP_HEADER
 from steelyard.dispatch.refusals import Refusal
 from steelyard.dispatch.router import HEADER as DEPLOYMENTS_HEADER
 from steelyard.dispatch.windows import Standing
@@ -48,6 +49,7 @@ class Exchange:
             cache=headers.get(CACHE_HEADER, ""),
             deployments=headers.get(DEPLOYMENTS_HEADER),
             session=headers.get(SESSION_HEADER),
+            clamp=headers.get(CLAMP_HEADER, ""),
         )
         self.begun = False
         self.understand: Callable[[bytes], Ask | Refusal] | None = None

@@ -43,6 +43,8 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     revoked_us: int | None = None
     workspace: str = ""
     """A part of the customer that has limits of its own."""
+    project: str = ""
+    """What its calls are for: a label by which budgets can count."""
     priority: int = 0
     """Whose call goes first where calls wait: the higher."""
 

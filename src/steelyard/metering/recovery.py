@@ -83,6 +83,20 @@ def recover(root: Path, clock: Clock) -> Recovery:
     return Recovery(tuple(recovered), tuple(damages), tuple(live))
 
 
+def is_over(root: Path, writer: str) -> bool:
+    """Whether a writer is dead and all that it announced has a record: its journal is whole."""
+    if not of_writer(root, writer):
+        return False
+    lock = os.open(root / writer / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return _finished(root, writer)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(lock)
+
+
 def closing(announced: Announcement) -> UsageRecord:
     """The record of a call whose end was never seen: free to the caller, its cost estimated."""
     return UsageRecord(

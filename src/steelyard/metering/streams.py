@@ -10,6 +10,9 @@ from msgspec import Raw
 
 from steelyard.metering.answers import ID_CHARS_MAX, Reading, Texts, failed, find_texts, unescape
 
+MORE_TOKENS = 64
+"""What of an answer is no text: its end, the names of tools that it calls."""
+
 EVENT_BYTES_MAX = 8 << 20
 """A larger event is handed on without being looked at."""
 
@@ -63,6 +66,17 @@ class StreamWeigher:
         """Those of the last ``feed``: they may not have reached the caller."""
         self._before = self._mark()
         self._delivered: _Mark | None = None
+
+    @property
+    def tokens_max(self) -> int:
+        """No fewer tokens than the answer has so far: one a byte of text, a few around it."""
+        if self._pending:
+            waiting = bytes(self._pending)
+            self._pending.clear()
+            self._take_texts(waiting)
+        texts = [text for found in find_texts(self._last, streamed=True) for text in found]
+        size, chunks = sum(map(len, texts)), self._chunks + len(texts)
+        return self._text_bytes() + self._more_bytes + size + chunks + MORE_TOKENS
 
     @property
     def chunks(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
@@ -31,20 +31,32 @@ def open_engine(url: str) -> sa.Engine:
     Raises: SchemaError for one of another version or with tables that are not ours;
     sqlalchemy.exc.OperationalError when it can't be reached.
     """
-    parsed = sa.make_url(url)
-    if parsed.get_backend_name() == "postgresql":
-        parsed = parsed.set(drivername="postgresql+psycopg")
-        engine = sa.create_engine(parsed, pool_pre_ping=True)
-    else:
-        engine = sa.create_engine(parsed)
-        event.listen(engine, "connect", _configure_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
+    engine = connect(url)
     try:
         with writing(engine) as connection:
             _prepare(connection)
     except BaseException:  # whatever it was, nobody else can close the engine
         engine.dispose()
         raise
+    return engine
+
+
+def connect(url: str, *, wait_ms: int | None = None, synchronous: str = "FULL") -> sa.Engine:
+    """A database, whatever tables it has. Nothing is opened yet.
+
+    ``wait_ms`` is how long a statement may take, or wait for others; ``synchronous`` is SQLite's.
+    """
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+        bounds: dict[str, object] = {}
+        if wait_ms is not None:
+            bounds["options"] = f"-c statement_timeout={wait_ms} -c lock_timeout={wait_ms}"
+            bounds["connect_timeout"] = max(2, wait_ms // 1000)
+        return sa.create_engine(parsed, pool_pre_ping=wait_ms is None, connect_args=bounds)
+    engine = sa.create_engine(parsed)
+    event.listen(engine, "connect", _sqlite_settings(wait_ms or BUSY_MS_MAX, synchronous))
+    event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
@@ -69,17 +81,20 @@ def writing(engine: sa.Engine) -> Generator[sa.Connection]:
             yield connection
 
 
-def _configure_sqlite(connection: SqliteConnection, _record: object) -> None:
-    # The driver's own transactions begin late and without a lock; ours begin in ``_begin_sqlite``.
-    connection.isolation_level = None
-    for pragma in (
-        f"busy_timeout = {BUSY_MS_MAX}",
-        "journal_mode = WAL",
-        "synchronous = FULL",
-        "foreign_keys = ON",
-        "cache_size = -32768",
-    ):
-        connection.execute(f"PRAGMA {pragma}").close()
+def _sqlite_settings(busy_ms: int, synchronous: str) -> Callable[[SqliteConnection, object], None]:
+    def configure(connection: SqliteConnection, _record: object) -> None:
+        # The driver's own transactions begin late and without a lock; ours in ``_begin_sqlite``.
+        connection.isolation_level = None
+        for pragma in (
+            f"busy_timeout = {busy_ms}",
+            "journal_mode = WAL",
+            f"synchronous = {synchronous}",
+            "foreign_keys = ON",
+            "cache_size = -32768",
+        ):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    return configure
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

@@ -18,9 +18,13 @@ _DAY = timedelta(days=1)
 _DECEMBER = 12
 _QUARTER = 3
 _WEEK_DAYS = 7
+_HOUR_US = 3_600_000_000
 
 Per = Literal["day", "week", "month", "quarter", "year"]
 """How long something is counted before it begins anew: of the calendar, weeks from Monday."""
+
+Span = Literal["hour", "day", "week", "month", "quarter"]
+"""A part of the calendar, from its first instant on; weeks begin on Monday."""
 
 
 class PeriodError(ValueError):
@@ -184,3 +188,32 @@ def week_of(first: date, day: date) -> tuple[date, date]:
 def _months_after(first: date, count: int) -> date:
     year, month = divmod(first.year * _DECEMBER + first.month - 1 + count, _DECEMBER)
     return date(year, month + 1, min(first.day, monthrange(year, month + 1)[1]))
+
+
+def span_bounds_us(span: Span, at_us: int, zone: str, first_month: int = 1) -> tuple[int, int]:
+    """The part of a zone's calendar that holds an instant: its first instant, the next one's.
+
+    An hour begins with the full hour of the wall clock, and lasts sixty minutes. ``first_month`` is
+    the one in which the fiscal year begins, whose quarters are counted.
+    """
+    if span == "day":
+        return day_bounds_us(at_us, zone)
+    local = from_us(at_us, zone)
+    if span == "hour":
+        past = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
+        start_us = at_us - past // _MICROSECOND
+        return start_us, start_us + _HOUR_US
+    where, day = ZoneInfo(zone), local.date()
+    if span == "week":
+        first = day - timedelta(days=day.weekday())
+        following_day = first + timedelta(days=_WEEK_DAYS)
+    else:
+        months = 1 if span == "month" else _QUARTER
+        into = 0 if span == "month" else (day.month - first_month) % _QUARTER
+        first = months_later(day.replace(day=1), -into)
+        following_day = months_later(first, months)
+    start_us, end_us = _midnight_us(first, where), _midnight_us(following_day, where)
+    if at_us >= end_us:
+        # The clock was set back across the midnight with which the next one has begun.
+        return span_bounds_us(span, at_us + _HOUR_US, zone, first_month)
+    return start_us, end_us

@@ -1,0 +1,144 @@
+"""Releasing: what dead workers had leased is there again, once their journals have been read.
+
+The journal says what a worker has spent. A store of shared limits that is lost, or that was made
+for other purses, is built up again from it: the dead are counted from their journals, and each of
+the living says what it holds before anything is leased again.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from steelyard.catalogue import offers
+from steelyard.catalogue.documents import Edition
+from steelyard.catalogue.offers import Called, Offer
+from steelyard.dispatch import leasing, purses
+from steelyard.dispatch.cover import KEPT_US
+from steelyard.dispatch.leasing import AllowanceStore
+from steelyard.dispatch.purses import Funds, Payment, lots
+from steelyard.governance.keys import Key
+from steelyard.metering import recovery, segments
+from steelyard.metering.recovery import Recovery
+from steelyard.rating import bounds
+from steelyard.values.clock import Clock
+from steelyard.values.usage import UsageRecord
+
+WORKERS = "gateway-"
+"""How the names of writers begin that lease; others only write."""
+
+Editions = Callable[[Iterable[int]], Mapping[int, Edition]]
+Spent = Mapping[str, tuple[int, int]]
+"""What was spent of purses, and when their windows end. Unit: lots, µs since 1970."""
+
+
+class Spending:
+    """Says which records were paid from which purses. ``known`` gives the keys, by id."""
+
+    def __init__(
+        self, funds: Funds, known: Callable[[], Mapping[str, Key]], editions: Editions
+    ) -> None:
+        self._funds = funds
+        self._known = known
+        self._editions = editions
+        self._offers: dict[tuple[int, str, str, str, Called], tuple[Offer, ...]] = {}
+
+    def of(self, records: Iterable[UsageRecord], since_us: int) -> Spent:
+        """What records spent of the purses whose windows end after an instant."""
+        spent: defaultdict[str, int] = defaultdict(int)
+        ends: dict[str, int] = {}
+        known = self._known()
+        for record in records:
+            offer = self._offer(record) if record.meters else None
+            if offer is None or offer.tariff is None:
+                continue
+            amount = bounds.drawn_pico(record, offer)
+            for purse in purses.purses(self._funds, _payment(record, known, offer.currency)):
+                if purse.until_us > since_us:
+                    spent[purse.name] += amount
+                    ends[purse.name] = purse.until_us
+        return {name: (lots(amount), ends[name]) for name, amount in spent.items()}
+
+    def _offer(self, record: UsageRecord) -> Offer | None:
+        called = Called(record.service_tier, record.region, record.mode)
+        group = (record.edition, record.contract, record.model, record.deployment, called)
+        found = self._offers.get(group)
+        if found is None:
+            edition = self._editions([record.edition]).get(record.edition)
+            if edition is None:
+                return None
+            found = self._offers[group] = offers.timeline(edition, *group[1:])
+        return offers.at(found, record.at_us)
+
+
+class Keeper:
+    """Keeps a store of shared limits true to the journal.
+
+    Of several at once, all do the same, and each thing is done once.
+    """
+
+    def __init__(
+        self, store: AllowanceStore, journal: Path, spending: Spending, stamp: str, clock: Clock
+    ) -> None:
+        self._store = store
+        self._journal = journal
+        self._spending = spending
+        self._stamp = stamp
+        self._clock = clock
+        self._over: set[str] = set()
+        """Writers that are known to be dead, whose journals are whole."""
+
+    def keep(self) -> Recovery | None:
+        """Release dead writers, and open the store when everybody is counted.
+
+        What killed writers left is closed before; what that did comes back, should it be anything.
+        Raises: StoreAwayError; DamageError for a journal that can't be read.
+        """
+        stamp, living, released = self._store.state()
+        if stamp not in {self._stamp, leasing.building(self._stamp)}:
+            self._store.clear(stamp, self._stamp)
+            stamp, living, released = self._store.state()
+        written = segments.writers(self._journal)
+        unseen = [each for each in written if each not in released]
+        found = None
+        if not all(map(self._is_over, unseen)):
+            found = recovery.recover(self._journal, self._clock)
+        for writer in unseen:
+            if self._is_over(writer):
+                self.release(writer)
+        if stamp == self._stamp:
+            self._store.forget(self._clock.wall_us() - KEPT_US)
+        elif not {each for each in written if each.startswith(WORKERS)} - self._over - living:
+            self._store.open(self._stamp)
+        return found
+
+    def release(self, writer: str) -> None:
+        """A writer is dead and its journal whole: count what it spent, free what it held.
+
+        Raises: StoreAwayError, DamageError.
+        """
+        since_us = self._clock.wall_us() - KEPT_US
+        self._store.release(writer, self._spending.of(self._records(writer), since_us))
+
+    def _is_over(self, writer: str) -> bool:
+        if writer not in self._over and recovery.is_over(self._journal, writer):
+            self._over.add(writer)
+        return writer in self._over
+
+    def _records(self, writer: str) -> Iterable[UsageRecord]:
+        for segment in segments.of_writer(self._journal, writer):
+            for _, _, item in segments.read(segment.path):
+                if isinstance(item, UsageRecord):
+                    yield item
+                elif isinstance(item, tuple):
+                    yield from item
+
+
+def _payment(record: UsageRecord, known: Mapping[str, Key], currency: str) -> Payment:
+    """Whose call it was; of a key that is gone, what its record says."""
+    owner = known.get(record.key_id) or Key(
+        id=record.key_id, customer=record.customer, contract=record.contract, sha256=""
+    )
+    model = record.asked or record.model
+    return Payment(owner, record.contract, model, currency, record.at_us)

@@ -1,0 +1,95 @@
+"""Covering: a worker's cover joined with its store, for as long as something limits its calls.
+
+What limits them may come, go and change while the worker serves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+
+from steelyard import app
+from steelyard.clerk.releasing import Keeper
+from steelyard.dispatch import purses
+from steelyard.dispatch.cover import Cover
+from steelyard.dispatch.desk import Desk
+from steelyard.dispatch.leasing import Notice, StoreAwayError
+from steelyard.dispatch.paying import Paying
+from steelyard.metering.segments import DamageError
+from steelyard.studio import Studio
+from steelyard.values import money
+
+LOOK_S = 0.25
+"""How often a store is looked at that does not know this worker yet."""
+
+
+class Covering:
+    """Sees to it that a desk's calls are paid from the purses of its snapshot."""
+
+    def __init__(self, desk: Desk, writer: str) -> None:
+        self._desk = desk
+        self._writer = writer
+        self._stamp = ""
+        self._cover: Cover | None = None
+        self._keeper: Keeper | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def follow(self, opened: Studio) -> None:
+        """Have calls paid as the desk's snapshot says, from now on.
+
+        Raises: StoreAwayError, when a store can't be opened the first time.
+        """
+        funds, desk = self._desk.snapshot.funds, self._desk
+        stamp = purses.stamp(funds) if funds.bound else ""
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        if not funds.bound:
+            desk.paying = None
+            return
+        if self._cover is None:
+            store = await asyncio.to_thread(app.open_allowances, opened)
+            cover = self._cover = Cover(store, self._writer, desk.clock, stamp, _tell)
+            self._tasks = [
+                asyncio.create_task(each())
+                for each in (cover.keep, self._build_up, self._end_when_lost)
+            ]
+        self._keeper = await asyncio.to_thread(
+            app.open_keeper, opened, self._cover.store, desk.clock
+        )
+        self._cover.turn_to(stamp)
+        desk.paying = Paying(self._cover, desk.limits.total_s, desk.limits.queue_s)
+
+    async def aclose(self) -> None:
+        """Give back what is not spent."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._cover is not None:
+            await self._cover.leave()
+            self._cover.close()
+
+    async def _build_up(self) -> None:
+        """See to it that a store which is new or lost is built up, whoever else does so."""
+        assert self._cover is not None
+        while True:
+            if not self._cover.met and self._keeper is not None:
+                with contextlib.suppress(StoreAwayError, DamageError):
+                    await asyncio.to_thread(self._keeper.keep)
+            await asyncio.sleep(LOOK_S)
+
+    async def _end_when_lost(self) -> None:
+        """A worker that was taken for dead serves no more: another one begins."""
+        assert self._cover is not None
+        await self._cover.lost.wait()
+        self._desk.failed.set()
+
+
+def _tell(notice: Notice) -> None:
+    percent = notice.ppm * _PERCENT // money.PER_MILLION
+    spent, size = money.exact(notice.spent), money.exact(notice.size)
+    sys.stderr.write(f"steelyard: {notice.purse}: {percent} % used, {spent} of {size}\n")
+
+
+_PERCENT = 100

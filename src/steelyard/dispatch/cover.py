@@ -1,0 +1,392 @@
+"""Cover: a call is admitted against the most that it can cost, in all its purses or in none.
+
+What a worker has leased it gives to its calls without asking anybody. A call that finds no room
+waits in turn, while more is leased and until its time is over; nothing is held meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+from steelyard.dispatch.calls import CallerGoneError
+from steelyard.dispatch.leasing import (
+    AllowanceStore,
+    Given,
+    Notice,
+    StoreAwayError,
+    StoreClosedError,
+    Wish,
+    WriterReleasedError,
+)
+from steelyard.dispatch.purses import Purse
+from steelyard.dispatch.slices import Slice
+from steelyard.values import money
+from steelyard.values.clock import Clock
+
+BEAT_S = 1
+"""How often a worker tells what is new, should there be anything."""
+
+POLL_S = 0.05
+"""How often the store is asked for calls that wait."""
+
+AWAY_S = 0.25
+"""When a store that could not be asked is asked again."""
+
+CALLS_MAX, WISHES_MAX = 64, 500
+"""How many waiting calls, and how many purses, are asked for at once."""
+
+KEPT_US = 8 * 24 * 3_600_000_000
+"""How long after its window a purse is remembered: calls may end late, and clocks be wrong."""
+
+FRESH_US = 1_000_000
+"""How long what the store said of a purse that is used up is good enough to refuse by."""
+
+SLICES_KEPT = 10_000
+"""Purses beyond which those are looked for whose window is long over."""
+
+Gone = Callable[[], Awaitable[None]]
+
+
+class Need(NamedTuple):
+    """What a call may cost at the most, and how far it can be cut down.
+
+    To ``least`` as soon as there is no more; to ``last`` when there never will be more.
+    """
+
+    most: int
+    least: int
+    last: int
+
+    def bar(self, stops: Sequence[Slice]) -> int:
+        """The least that it takes now."""
+        ever = min(each.purse.size - each.gone for each in stops)
+        return self.least if ever >= self.least else self.last
+
+
+class Drawn:
+    """What a call holds in its purses, until it is weighed."""
+
+    __slots__ = ("amount", "over", "slices")
+
+    def __init__(self, slices: Sequence[Slice], amount: int) -> None:
+        self.slices = slices
+        self.amount = amount
+        self.over = False
+
+
+class Short(NamedTuple):
+    """The purse without room, and why: ``spent`` for good, ``held`` by others, store ``away``."""
+
+    purse: Purse
+    why: str
+    left: int
+
+
+class _Waiter:
+    """A call that waits, and what it was told. ``asked``: the store has no room for the most."""
+
+    __slots__ = ("answer", "asked", "need", "slices", "time")
+
+    def __init__(self, slices: Sequence[Slice], need: Need, time: asyncio.Timeout) -> None:
+        self.slices = slices
+        self.need = need
+        self.time = time
+        self.answer: Drawn | Short | None = None
+        self.asked = False
+
+    def tell(self, answer: Drawn | Short) -> None:
+        """Let it go on."""
+        self.answer = answer
+        if not self.time.expired():
+            self.time.reschedule(0)
+
+
+class Cover:
+    """A worker's slices of the purses that its calls draw on.
+
+    ``stamp`` names what the purses are of; ``told`` hears of each notice, the first of its kind.
+    """
+
+    def __init__(
+        self,
+        store: AllowanceStore,
+        writer: str,
+        clock: Clock,
+        stamp: str,
+        told: Callable[[Notice], None] = lambda _: None,
+    ) -> None:
+        self.store = store
+        self._writer = writer
+        self._clock = clock
+        self._told = told
+        self._stamp = stamp
+        self.slices: dict[str, Slice] = {}
+        self._waiters: list[_Waiter] = []
+        self._kick = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, "allowances")
+        """Where the store is asked: one question at a time, beside the calls."""
+        self._turn = 0
+        self._beaten_us = clock.monotonic_us()
+        self.away = False
+        self.met = False
+        """Whether the store knows of this worker, and leases."""
+        self.lost = asyncio.Event()
+        """Set when the store has taken this worker for dead."""
+        self.exchanges = 0
+        """How often the store was asked."""
+
+    def turn_to(self, stamp: str) -> None:
+        """The purses are others from now on."""
+        if stamp != self._stamp:
+            self._stamp, self.met = stamp, False
+            self._kick.set()
+
+    def slices_of(self, purses: Sequence[Purse]) -> tuple[Slice, ...]:
+        """The slices of a call's purses; a purse that has another size now has it from now on."""
+        if len(self.slices) >= SLICES_KEPT:
+            self._forget()
+        found: list[Slice] = []
+        for purse in purses:
+            known = self.slices.get(purse.name)
+            if known is None:
+                known = self.slices[purse.name] = Slice(purse)
+            known.purse = purse
+            found.append(known)
+        return tuple(found)
+
+    def draw(self, slices: Sequence[Slice], amount: int) -> Drawn | None:
+        """Hold an amount in all purses, without waiting; None: there is no room in all."""
+        for each in slices:
+            short = each.granted - each.spent - each.held < amount or each.waiting
+            if short and each.purse.stops:
+                return None
+        for each in slices:
+            each.hold(amount)
+            if each.granted - each.spent - each.held < each.low and each.may_ask:
+                self._kick.set()
+        return Drawn(slices, amount)
+
+    async def wait(
+        self, slices: Sequence[Slice], need: Need, patience_s: float, gone: Gone
+    ) -> Drawn | Short:
+        """Hold an amount as soon as there is room, the most if possible, at least the least.
+
+        Raises: CallerGoneError.
+        """
+        stops = [each for each in slices if each.purse.stops]
+        fresh_us = self._clock.monotonic_us() - FRESH_US
+        for each in stops:
+            if each.asked_us > fresh_us and each.purse.size - each.gone < need.last:
+                return Short(each.purse, "spent", max(0, each.purse.size - each.gone))
+        waiter = _Waiter(slices, need, asyncio.timeout(patience_s))
+        self._waiters.append(waiter)
+        for each in stops:
+            each.waiting += 1
+        self._kick.set()
+        ended = False
+        try:
+            async with waiter.time:
+                await gone()
+        except TimeoutError:
+            ended = True
+            return waiter.answer or self._short(waiter)
+        finally:
+            self._leave(waiter)
+            if not ended and isinstance(waiter.answer, Drawn):
+                self.settle(waiter.answer, 0)
+        raise CallerGoneError
+
+    def add(self, drawn: Drawn, amount: int) -> bool:
+        """Hold more for a call that goes on, if there is room now."""
+        for each in drawn.slices:
+            if each.purse.stops and each.room < amount:
+                self._kick.set()
+                return False
+        for each in drawn.slices:
+            each.hold(amount)
+        drawn.amount += amount
+        return True
+
+    def join(self, drawn: Drawn, more: Drawn) -> None:
+        """What a call has come to hold in two parts is one from now on."""
+        drawn.amount += more.amount
+        more.over = True
+
+    def settle(self, drawn: Drawn, used: int) -> None:
+        """A call is weighed and took so much; the rest is there for others. Once is enough."""
+        if drawn.over:
+            return
+        drawn.over = True
+        for each in drawn.slices:
+            each.settle(drawn.amount, used)
+            if each.waiting or each.sought:
+                self._kick.set()
+        if self._waiters:
+            self._serve()
+
+    async def keep(self) -> None:
+        """Lease, settle and give back, as long as the worker lives."""
+        while True:
+            timeout_s = POLL_S if self._waiters else BEAT_S
+            if not self._kick.is_set():
+                await _set_within(self._kick, timeout_s)
+            self._kick.clear()
+            self._beat()
+            wishes = self._wishes()
+            if wishes or not self.met:
+                await self._exchange(wishes)
+            if self.away:
+                await asyncio.sleep(AWAY_S)
+
+    async def leave(self) -> None:
+        """Give back what is not held, when the worker ends."""
+        for each in self.slices.values():
+            each.sought = True
+        if wishes := self._wishes():
+            await self._exchange(wishes)
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+        self.store.close()
+
+    def _beat(self) -> None:
+        now_us = self._clock.monotonic_us()
+        passed_us = now_us - self._beaten_us
+        if passed_us >= BEAT_S * 1_000_000:
+            self._beaten_us = now_us
+            for each in self.slices.values():
+                each.beat(passed_us)
+
+    def _wishes(self) -> list[tuple[Slice, Wish]]:
+        """What there is to say, by the names of the purses: the order in which they are locked."""
+        waiting: dict[str, list[int]] = {}
+        for waiter in self._waiters[:CALLS_MAX]:
+            amount = self._wanted(waiter)
+            for each in waiter.slices:
+                waiting.setdefault(each.purse.name, []).append(amount)
+        found = ((each, each.wish(waiting.get(name, ()))) for name, each in self.slices.items())
+        said = [(each, wish) for each, wish in found if wish is not None]
+        if len(said) > WISHES_MAX:
+            said = sorted(said, key=lambda pair: not pair[1].short)[:WISHES_MAX]
+        return sorted(said, key=lambda pair: pair[1].purse)
+
+    def _wanted(self, waiter: _Waiter) -> int:
+        """What a waiting call asks for: the most; then what is there, if that is enough."""
+        need = waiter.need
+        if not waiter.asked or need.last == need.most:
+            return need.most
+        stops = [each for each in waiter.slices if each.purse.stops]
+        there = min(each.room + each.left for each in stops)
+        return max(need.bar(stops), min(need.most, there))
+
+    async def _exchange(self, asked: list[tuple[Slice, Wish]]) -> None:
+        self._turn += 1
+        self.exchanges += 1
+        for each, wish in asked:
+            each.send(wish)
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.run_in_executor(self._thread, self._ask, asked)
+        except StoreAwayError:
+            self.away = True
+            return
+        except WriterReleasedError:
+            self.lost.set()
+            self.away = True
+            return
+        self.away = found is None
+        self.met = found is not None
+        asked_us = self._clock.monotonic_us()
+        for (each, wish), given in zip(asked, found or (), strict=False):
+            each.take(wish, given, asked_us)
+        for waiter in self._waiters:
+            waiter.asked = not self.away
+        self._serve()
+
+    def _ask(self, asked: Sequence[tuple[Slice, Wish]]) -> Sequence[Given] | None:
+        """What the store gives; None, from one that is being built up, which is told what we have.
+
+        In the store's thread. Raises: StoreAwayError, WriterReleasedError.
+        """
+        try:
+            wishes = [wish for _, wish in asked]
+            found = self.store.exchange(self._stamp, self._writer, self._turn, wishes)
+            for (each, _), given in zip(asked, found, strict=False):
+                self._notice(each, given.spent * each.purse.lot)
+        except StoreClosedError:
+            slices = tuple(self.slices.items())
+            held = {name: (each.lease(), each.purse.until_us) for name, each in slices}
+            self.store.join(self._writer, self._turn, held)
+            return None
+        return found
+
+    def _serve(self) -> None:
+        """Let those go on for whom there is room, none before one that waits for the same."""
+        blocked: set[str] = set()
+        for waiter in tuple(self._waiters):
+            names = {each.purse.name for each in waiter.slices}
+            if not names & blocked and self._answer(waiter):
+                self._leave(waiter)
+            else:
+                blocked |= names
+
+    def _answer(self, waiter: _Waiter) -> bool:
+        """Whether a call need not wait any longer."""
+        if waiter.answer is not None:
+            return True
+        stops = [each for each in waiter.slices if each.purse.stops]
+        room = min(each.room for each in stops)
+        need, amount = waiter.need, min(waiter.need.most, room)
+        if amount == need.most or (waiter.asked and amount >= need.bar(stops)):
+            for each in waiter.slices:
+                each.hold(amount)
+            waiter.tell(Drawn(waiter.slices, amount))
+            return True
+        for each in stops:
+            if waiter.asked and each.purse.size - each.gone < need.last:
+                waiter.tell(Short(each.purse, "spent", max(0, each.purse.size - each.gone)))
+                return True
+        return False
+
+    def _short(self, waiter: _Waiter) -> Short:
+        """What a call has waited for in vain."""
+        stops = (each for each in waiter.slices if each.purse.stops)
+        tight = min(stops, key=lambda each: each.room)
+        return Short(tight.purse, "away" if self.away else "held", max(0, tight.room + tight.left))
+
+    def _leave(self, waiter: _Waiter) -> None:
+        if waiter in self._waiters:
+            self._waiters.remove(waiter)
+            for each in waiter.slices:
+                each.waiting -= each.purse.stops
+            if self._waiters:
+                self._kick.set()
+
+    def _notice(self, each: Slice, spent: int) -> None:
+        """Tell that so much of a purse is used, should nobody have told it yet."""
+        purse = each.purse
+        for ppm in purse.notices_ppm:
+            if each.noticed < ppm and spent * money.PER_MILLION >= purse.size * ppm:
+                each.noticed = ppm
+                notice = Notice(purse.name, ppm, self._clock.wall_us(), spent, purse.size)
+                if self.store.notice(notice):
+                    self._told(notice)
+
+    def _forget(self) -> None:
+        """Forget purses whose window is long over."""
+        before_us = self._clock.wall_us() - KEPT_US
+        for name, each in tuple(self.slices.items()):
+            if each.purse.until_us < before_us and each.over:
+                del self.slices[name]
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return

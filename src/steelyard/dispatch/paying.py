@@ -1,0 +1,209 @@
+"""Paying: what a call may cost at the most, what it holds for that, and how long its answer may be.
+
+A prompt has no more tokens than its request has bytes: each token of a byte-level vocabulary stands
+for one at least, and the JSON around a message is longer than what a template puts there. An answer
+has no more tokens than its text has bytes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+from msgspec import Raw
+
+from steelyard.catalogue import offers
+from steelyard.catalogue.documents import Model
+from steelyard.dispatch import purses, refusals
+from steelyard.dispatch.calls import Ask, Caller
+from steelyard.dispatch.cover import Cover, Drawn, Need, Short
+from steelyard.dispatch.purses import Payment
+from steelyard.dispatch.records import Call
+from steelyard.dispatch.refusals import Code, Refusal
+from steelyard.dispatch.router import Plan
+from steelyard.dispatch.slices import Slice
+from steelyard.dispatch.snapshot import Snapshot
+from steelyard.dispatch.tabs import STREAM_TOKENS, Tab
+from steelyard.rating import bounds
+from steelyard.rating.bounds import Highest
+
+HEADER = "x-steelyard-clamp"
+"""The header by which a caller says that its answer must not be cut down: ``never``."""
+
+CLAMPED = "x-steelyard-max-tokens"
+"""The header that says to how many tokens an answer was cut down."""
+
+WISHES = frozenset({"", "never"})
+
+TEMPLATE_TOKENS = 512
+"""What a template may add to a prompt of its own: a system message, how tools are called."""
+
+MEDIA_TOKENS = ((b'"image_url"', 16_384), (b'"video_url"', 131_072))
+"""What a picture or a film that a request names is taken for, at the most."""
+
+OPEN_TOKENS = 32_768
+"""The longest answer of a model of which the catalogue does not say it."""
+
+LEAST_TOKENS = 256
+"""The shortest answer to which a call is cut down, unless it would be shorter anyway."""
+
+ANSWER_BYTES_MAX = 64 << 20
+WAYS_KEPT = 10_000
+
+_OUTPUT_FIELDS = ("max_completion_tokens", "max_tokens")
+
+
+class Way(NamedTuple):
+    """What calls of one key for one model draw on, until a window ends. Unit: µs since 1970."""
+
+    known: Snapshot
+    """What it was found by: of another one it says nothing."""
+    until_us: int
+    slices: tuple[Slice, ...]
+    highest: Highest
+    model: Model | None
+
+
+class Wanting(NamedTuple):
+    """A call for which there is no room now. Unit: ``fixed`` is its price but for its answer."""
+
+    call: Call
+    way: Way
+    fixed: int
+    first: int
+    most: int
+
+
+class Paying:
+    """How the calls of a worker are paid. Unit: seconds for ``total_s`` and ``patience_s``."""
+
+    def __init__(self, cover: Cover, total_s: float, patience_s: float) -> None:
+        self.cover = cover
+        self._compute_ms_max = int(total_s * 1000)
+        self._patience_s = patience_s
+        self._ways: dict[tuple[str, str], Way] = {}
+
+    def draw(self, known: Snapshot, call: Call, plan: Plan) -> Call | Wanting:
+        """Hold what a call may cost, without waiting; the call comes back with what it holds."""
+        name = (call.key.sha256, call.ask.model)
+        way = self._ways.get(name)
+        if way is None or way.known is not known or call.arrival.at_us >= way.until_us:
+            way = self._find(known, call, plan, name)
+        if not way.slices:
+            return call
+        ask, highest = call.ask, way.highest
+        most = answer_tokens(ask, way.model)
+        first = most
+        if ask.streamed and most > STREAM_TOKENS and not _is_hidden(way.model):
+            first = STREAM_TOKENS
+        prompt = prompt_tokens(ask, way.model)
+        fixed = highest.most_pico(prompt, 0, ask.ingress_bytes)
+        drawn = self.cover.draw(way.slices, fixed + first * highest.answer_token)
+        wanting = Wanting(call, way, fixed, first, most)
+        return wanting if drawn is None else self._with(wanting, drawn)
+
+    async def wait(self, wanting: Wanting, caller: Caller) -> Call | Refusal:
+        """Hold what a call may cost as soon as there is room, its answer cut down if it must be.
+
+        Refuses: insufficient_quota, cover_used_up, cover_held, cover_unknown.
+        Raises: CallerGoneError.
+        """
+        call, way, fixed, first, _ = wanting
+        price_pico = way.highest.answer_token
+        least, last = min(first, LEAST_TOKENS), min(first, call.ask.choices)
+        if call.arrival.clamp:
+            least = last = first
+        need = Need(*(fixed + tokens * price_pico for tokens in (first, least, last)))
+        found = await self.cover.wait(way.slices, need, self._patience_s, caller.gone)
+        if isinstance(found, Short):
+            return refused(found, call.arrival.at_us)
+        covered = (found.amount - fixed) // price_pico if found.amount < need.most else first
+        if covered < first:
+            each = max(1, covered // call.ask.choices)
+            caller.note(((CLAMPED, str(each)),))
+            call = msgspec.structs.replace(call, ask=clamped(call.ask, each))
+            wanting = wanting._replace(call=call, first=covered, most=covered)
+        return self._with(wanting, found)
+
+    def _with(self, wanting: Wanting, drawn: Drawn) -> Call:
+        """A call with what it holds; an answer without a limit has one from now on."""
+        call, way, _, first, most = wanting
+        ask = call.ask
+        if ask.output_tokens_max is None and first == most and ask.kind == "chat":
+            ask = clamped(ask, most // ask.choices)
+        sizes = (first, most)
+        tab = Tab(self.cover, drawn, way.highest.answer_token, sizes, self._patience_s)
+        return Call(arrival=call.arrival, key=call.key, ask=ask, edition=call.edition, tab=tab)
+
+    def _find(self, known: Snapshot, call: Call, plan: Plan, name: tuple[str, str]) -> Way:
+        """What such calls draw on, whoever answers them."""
+        if len(self._ways) >= WAYS_KEPT:
+            self._ways.clear()
+        contract, at_us = call.key.contract, call.arrival.at_us
+        models = (call.ask.model, *plan.route.fallback)
+        places = [place for model in models for place in known.places.get((contract, model), ())]
+        found = [offer for place in places for offer in offers.since(place.offers, at_us)]
+        payment = Payment(call.key, contract, call.ask.model, found[0].currency, at_us)
+        drawn_on = purses.purses(known.funds, payment)
+        way = self._ways[name] = Way(
+            known,
+            min((each.until_us for each in drawn_on), default=purses.NEVER_US),
+            self.cover.slices_of(drawn_on),
+            bounds.highest(found, self._compute_ms_max, ANSWER_BYTES_MAX),
+            known.models.get(call.ask.model),
+        )
+        return way
+
+
+def prompt_tokens(ask: Ask, model: Model | None) -> int:
+    """No fewer tokens than a prompt has."""
+    tokens = ask.ingress_bytes + TEMPLATE_TOKENS
+    if model is None or model.input != ("text",):
+        messages = bytes(ask.fields.get("messages", b""))
+        tokens += sum(messages.count(mark) * each for mark, each in MEDIA_TOKENS)
+    return tokens
+
+
+def answer_tokens(ask: Ask, model: Model | None) -> int:
+    """No fewer tokens than an answer will have: by its caller's limit, or the model's."""
+    if ask.kind != "chat":
+        return 0
+    limit = ask.output_tokens_max
+    if limit is None or limit <= 0:
+        limit = (model and (model.output_max or model.context)) or OPEN_TOKENS
+    return limit * ask.choices
+
+
+def clamped(ask: Ask, tokens: int) -> Ask:
+    """The same, for an answer of at most so many tokens."""
+    fields = {**ask.fields}
+    written = [name for name in _OUTPUT_FIELDS if name in fields] or [_OUTPUT_FIELDS[1]]
+    for name in written:
+        fields[name] = Raw(str(tokens).encode())
+    return msgspec.structs.replace(ask, fields=fields, output_tokens_max=tokens)
+
+
+def refused(short: Short, at_us: int) -> Refusal:
+    """What a caller is told for whose call there is no cover."""
+    purse = short.purse
+    what = f"contract {purse.name.partition('/')[2]!r}"
+    if purse.budget is not None:
+        what = f"budget {purse.budget!r}"
+    if short.why == "away":
+        return refusals.cover_unknown()
+    if short.why == "held":
+        return refusals.cover_held(what)
+    if purse.until_us == purses.NEVER_US:
+        return refusals.cover_used_up(what)
+    wait_s = max(1, -(-(purse.until_us - at_us) // 1_000_000))
+    return Refusal(
+        code=Code.INSUFFICIENT_QUOTA,
+        type=Code.INSUFFICIENT_QUOTA,
+        message=f"The {what} is used up for now. Please try again in {wait_s} s.",
+        retry_after_s=wait_s,
+    )
+
+
+def _is_hidden(model: Model | None) -> bool:
+    """Whether a model may think without showing it, so that its stream does not tell its length."""
+    return model is None or (model.reasoning and model.weights == "closed")

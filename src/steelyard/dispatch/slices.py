@@ -1,0 +1,173 @@
+"""Slices: what one worker has of a purse, what its calls hold of that, and when it asks for more.
+
+Plain numbers, and no waiting. Unit: the purse's own (pico-units); of wishes lots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from steelyard.dispatch.leasing import Given, Lease, Wish
+from steelyard.dispatch.purses import Purse, lots
+
+AHEAD_S = 4
+"""A slice is to last for so long, if there is plenty."""
+
+FIRST_CALLS = 16
+"""For how many calls like the first a worker asks at once, before it knows what it uses."""
+
+IDLE_BEATS = 4
+"""After so many beats without a call what is not held goes back."""
+
+LOW_PARTS = 4
+"""When less than one such part of what a slice should hold is left, more is asked for."""
+
+FOREVER_US = 2**62
+
+_ENDLESS = 2**52
+"""The size of a purse that only counts. Unit: lots."""
+
+
+class Slice:
+    """What a worker has of a purse: ``granted``, of which a part is ``spent`` and a part ``held``.
+
+    ``spent`` counts from the worker's beginning. ``waiting`` calls have no room in it. ``told`` is
+    how much the store knows to be spent, ``total`` what all workers have spent, as it said last.
+    """
+
+    __slots__ = (
+        "ahead",
+        "asked_us",
+        "granted",
+        "held",
+        "idle",
+        "known",
+        "left",
+        "low",
+        "noticed",
+        "purse",
+        "sought",
+        "spent",
+        "told",
+        "total",
+        "used",
+        "waiting",
+    )
+
+    def __init__(self, purse: Purse) -> None:
+        self.purse = purse
+        self.granted = 0
+        self.spent = 0
+        self.held = 0
+        self.told = 0
+        self.total = 0
+        self.left = 0
+        self.sought = False
+        self.known = False
+        self.asked_us = -FOREVER_US
+        self.used = 0
+        self.ahead = 0
+        self.low = 0
+        self.idle = 0
+        self.waiting = 0
+        self.noticed = 0
+
+    @property
+    def room(self) -> int:
+        """What no call holds."""
+        return self.granted - self.spent - self.held
+
+    @property
+    def gone(self) -> int:
+        """What is spent for all that is known: no waiting brings it back."""
+        return self.total + self.spent - self.told
+
+    def hold(self, amount: int) -> None:
+        """Hold so much for a call."""
+        self.held += amount
+        if not self.ahead:
+            self.ahead = FIRST_CALLS * amount
+            self.low = self.ahead // LOW_PARTS
+
+    def settle(self, amount: int, used: int) -> None:
+        """A call that held ``amount`` is weighed, and took so much of it."""
+        self.held -= amount
+        assert self.held >= 0, "a call gives back what it held, once"
+        self.spent += used
+        self.used += used
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether there may be more to have, and nobody waits for it."""
+        return (self.left > 0 or not self.known) and not self.sought
+
+    def beat(self, passed_us: int) -> None:
+        """Learn how much was used in that time: what a slice should hold."""
+        if self.used or self.held or self.waiting:
+            self.idle = 0
+            wanted = self.used * AHEAD_S * 1_000_000 // passed_us
+            self.ahead = max(wanted, self.ahead // 2)
+            self.low = self.ahead // LOW_PARTS
+        else:
+            self.idle += 1
+        self.used = 0
+
+    def wish(self, waiting: Sequence[int]) -> Wish | None:
+        """What to tell the store and ask of it; None when there is nothing new to say.
+
+        Whoever has more than it holds asks, if only to hear whether others wait for it.
+        ``waiting`` is what the calls need that wait, the first one's first.
+        """
+        purse, lot = self.purse, self.purse.lot
+        spent = lots(self.spent, lot)
+        if not purse.stops:
+            if spent == lots(self.told, lot) and self.known:
+                return None
+            return Wish(purse.name, _ENDLESS, spent, spent, spent, spent, purse.until_us)
+        taken = self.spent + self.held
+        floor, granted = lots(taken, lot), self.granted // lot
+        size = purse.size // lot
+        if waiting:
+            self.ahead = self.ahead or FIRST_CALLS * waiting[0]
+            first = lots(taken + waiting[0], lot)
+            best = lots(taken + sum(waiting) + (0 if self.sought else self.ahead), lot)
+            return Wish(purse.name, size, spent, floor, first, best, purse.until_us, short=True)
+        if self.sought or self.idle >= IDLE_BEATS:
+            best = floor
+        else:
+            best = max(granted, lots(taken + self.ahead, lot))
+        if granted == floor == best and spent == lots(self.told, lot):
+            return None
+        return Wish(purse.name, size, spent, floor, floor, best, purse.until_us)
+
+    def send(self, wish: Wish) -> None:
+        """What is given back is not used any more from the moment in which it is said."""
+        kept = wish.floor if wish.short else wish.best
+        self.granted = min(self.granted, kept * self.purse.lot)
+
+    def take(self, wish: Wish, given: Given, asked_us: int) -> None:
+        """What the store answered to a wish."""
+        lot = self.purse.lot
+        self.granted = given.granted * lot
+        self.left = given.left * lot
+        self.told = wish.spent * lot
+        self.total = given.spent * lot
+        self.sought = given.sought
+        self.known = True
+        self.asked_us = asked_us
+
+    def lease(self) -> Lease:
+        """What the worker has, for a store that is built up again."""
+        lot = self.purse.lot
+        return Lease(max(self.granted // lot, lots(self.spent, lot)), lots(self.spent, lot))
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is held, waited for or left to say."""
+        lot = self.purse.lot
+        return (
+            not self.held
+            and not self.waiting
+            and lots(self.spent, lot) == lots(self.told, lot)
+            and (not self.purse.stops or self.granted // lot == lots(self.spent, lot))
+        )

@@ -1,0 +1,70 @@
+"""Tabs: what one call holds of its cover while it is made, and more as its answer grows."""
+
+from __future__ import annotations
+
+from steelyard.dispatch.cover import Cover, Drawn, Gone, Need, Short
+from steelyard.rating.bounds import ANSWER_METERS
+
+STREAM_TOKENS = 2048
+"""For so much of a stream is held at a time."""
+
+
+class Tab:
+    """What a call holds. Unit: ``tokens`` of its answer are covered, of ``most`` that may come.
+
+    ``price_pico`` is what a token of it costs at the most.
+    """
+
+    __slots__ = ("_cover", "_patience_s", "_price_pico", "drawn", "most", "tokens")
+
+    def __init__(
+        self,
+        cover: Cover,
+        drawn: Drawn,
+        price_pico: int,
+        sizes: tuple[int, int],
+        patience_s: float,
+    ) -> None:
+        self._cover = cover
+        self._patience_s = patience_s
+        self._price_pico = price_pico
+        self.drawn = drawn
+        self.tokens, self.most = sizes
+
+    async def stretch(self, tokens: int, gone: Gone) -> bool:
+        """Hold for an answer that has come to so many tokens and goes on; whether there is cover.
+
+        Raises: CallerGoneError.
+        """
+        least = (tokens - self.tokens) * self._price_pico
+        if least <= 0:
+            self.tokens = max(self.tokens, tokens)
+            return True
+        step = max(tokens, min(self.most, tokens + STREAM_TOKENS)) - self.tokens
+        amount = step * self._price_pico
+        if not self._cover.add(self.drawn, amount):
+            need, slices = Need(amount, least, least), self.drawn.slices
+            more = await self._cover.wait(slices, need, self._patience_s, gone)
+            if isinstance(more, Short):
+                return False
+            self._cover.join(self.drawn, more)
+            step = more.amount // self._price_pico
+        self.tokens += step
+        return True
+
+    def charged(self, meters: dict[str, int]) -> dict[str, int]:
+        """Meters with no more of an answer than is covered: what is beyond it nobody asked for."""
+        over = sum(meters.get(each, 0) for each in ANSWER_METERS) - self.tokens
+        if over <= 0:
+            return meters
+        cut = {**meters}
+        for each in ANSWER_METERS:
+            less = min(over, cut.get(each, 0))
+            if less:
+                cut[each] -= less
+                over -= less
+        return cut
+
+    def settle(self, used_pico: int) -> None:
+        """The call is weighed, or was not made: ``used_pico`` is what it takes. Once is enough."""
+        self._cover.settle(self.drawn, used_pico)
