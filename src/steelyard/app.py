@@ -18,10 +18,12 @@ from steelyard.values.clock import Clock
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from steelyard.catalogue.documents import Deployment
+    from steelyard.catalogue.documents import Deployment, Edition
     from steelyard.catalogue.phrases import Language
     from steelyard.clerk.releasing import Keeper
     from steelyard.clerk.run import Clerk, Outcome
+    from steelyard.dispatch.leasing import AllowanceStore
+    from steelyard.dispatch.purses import Funds
     from steelyard.dispatch.snapshot import Snapshot
     from steelyard.governance.keys import Key
     from steelyard.ledger.chain import Batch

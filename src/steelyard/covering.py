@@ -8,20 +8,56 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+from pathlib import Path
 
-from steelyard import app
+from steelyard import app, published
 from steelyard.clerk.releasing import Keeper
 from steelyard.dispatch import purses
 from steelyard.dispatch.cover import Cover
 from steelyard.dispatch.desk import Desk
-from steelyard.dispatch.leasing import Notice, StoreAwayError
+from steelyard.dispatch.leasing import AllowanceStore, Notice, StoreAwayError
 from steelyard.dispatch.paying import Paying
+from steelyard.metering.recovery import Recovery
 from steelyard.metering.segments import DamageError
 from steelyard.studio import Studio
 from steelyard.values import money
+from steelyard.values.clock import Clock
 
 LOOK_S = 0.25
 """How often a store is looked at that does not know this worker yet."""
+
+
+class Keeping:
+    """Keeps the shared limits of what is published in a folder true to its journal."""
+
+    def __init__(self, root: Path, clock: Clock) -> None:
+        self._root = root
+        self._clock = clock
+        self._seen_ns = 0
+        self._store: AllowanceStore | None = None
+        self._keeper: Keeper | None = None
+
+    def keep(self) -> Recovery | None:
+        """Do what there is to do; what killed workers left that was closed for it, comes back."""
+        try:
+            self._follow()
+            return None if self._keeper is None else self._keeper.keep()
+        except (StoreAwayError, DamageError):
+            return None
+
+    def _follow(self) -> None:
+        try:
+            seen_ns = published.file_of(self._root).stat().st_mtime_ns
+        except FileNotFoundError:
+            return
+        if seen_ns == self._seen_ns:
+            return
+        opened = published.read(self._root).studio
+        self._keeper = None
+        if app.open_funds(opened).bound:
+            self._store = self._store or app.open_allowances(opened)
+            self._keeper = app.open_keeper(opened, self._store, self._clock)
+        self._seen_ns = seen_ns
 
 
 class Covering:

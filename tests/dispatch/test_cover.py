@@ -28,10 +28,10 @@ class Store(MemoryStore):
         self.stamp = "x"
         self.is_away = False
 
-    def exchange(self, *given):
+    def exchange(self, stamp, writer, turn, wishes):
         if self.is_away:
             raise StoreAwayError
-        return super().exchange(*given)
+        return super().exchange(stamp, writer, turn, wishes)
 
 
 class Ticking(FixedClock):

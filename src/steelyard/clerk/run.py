@@ -129,16 +129,20 @@ class Clerk:
         told: Callable[[Recovery | Outcome], None],
         stopping: Callable[[], bool],
         pause: Callable[[], object],
+        keep: Callable[[], Recovery | None] = lambda: None,
     ) -> None:
         """Go on booking until ``stopping``; ``pause`` waits for the next look.
 
-        ``told`` hears what each recovery and each look at the journal found.
+        ``told`` hears what each recovery and each look at the journal found; ``keep`` keeps shared
+        limits true to it.
         Raises: as ``drain`` does.
         """
         polls = 0
         while not stopping():
             if polls % RECOVER_EVERY_POLLS == 0:
                 told(self.recover())
+            if (recovered := keep()) is not None:
+                told(recovered)
             told(self.drain(lambda _: None, stopping))
             polls += 1
             pause()

@@ -19,6 +19,7 @@ from steelyard.clerk.dedupe import FACT_CONFLICT
 from steelyard.clerk.run import Clerk, Outcome, claim
 from steelyard.cli.booked import FAULTS
 from steelyard.cli.failing import fail
+from steelyard.covering import Keeping
 from steelyard.metering.recovery import Recovery
 from steelyard.metering.segments import Damage
 from steelyard.store.books import Books
@@ -104,7 +105,8 @@ def _go_on(clerk: Clerk, opened: Studio, *, as_json: bool, supervised: bool) -> 
             click.echo(sentence(found))
 
     pause_s = opened.settings.clerk.poll_ms / 1000
-    clerk.run(told, stopping.is_set, lambda: stopping.wait(pause_s))
+    keeping = Keeping(opened.root, app.SystemClock())
+    clerk.run(told, stopping.is_set, lambda: stopping.wait(pause_s), keeping.keep)
 
 
 def _list_set_aside(books: Books, as_json: bool) -> None:

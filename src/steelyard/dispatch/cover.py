@@ -141,7 +141,8 @@ class Cover:
     def turn_to(self, stamp: str) -> None:
         """The purses are others from now on."""
         if stamp != self._stamp:
-            self._stamp, self.met = stamp, False
+            self._stamp = stamp
+            self.met = False
             self._kick.set()
 
     def slices_of(self, purses: Sequence[Purse]) -> tuple[Slice, ...]:
