@@ -16,6 +16,7 @@ from steelyard.dispatch.hangup import GRACE_S
 from steelyard.dispatch.observing import Landed
 from steelyard.dispatch.records import Attempt, End
 from steelyard.dispatch.refusals import Code, Refusal
+from steelyard.dispatch.tabs import Margin
 from steelyard.metering.answers import NOTHING, Reading, read_body
 from steelyard.metering.streams import StreamWeigher
 from steelyard.metering.weigh import weigh
@@ -78,8 +79,6 @@ class Flight:
     _gone = _begun = _unread = False
     _held = b""
     _sent_bytes = 0
-    _covered: int | None = None
-    """How many bytes of a stream are covered for certain; None: all that may come."""
 
     def __init__(
         self,
@@ -224,8 +223,7 @@ class Flight:
             return self._fail(refusals.not_understood(), paid=False)
         weigher = self._weigher = StreamWeigher(include_usage=self._attempt.ask.include_usage)
         tab = self._attempt.tab
-        if tab is not None and tab.tokens < tab.most:
-            self._covered = tab.tokens
+        margin = None if tab is None else Margin(tab, weigher, self._caller.gone)
         if self._gone:
             weigher.hang_up(lost_last=False)
         more = True
@@ -239,7 +237,7 @@ class Flight:
                 continue
             if not self._begun and (end := self._no_stream(out, weigher)) is not None:
                 return end
-            if self._covered is not None and not await self._is_covered(len(out), weigher):
+            if margin is not None and not await margin.allows(self._sent_bytes + len(out)):
                 return self._end_uncovered(weigher)
             if (last := self._last(out)) is not None:
                 out, self._held = out[:last], out[last:]
@@ -256,23 +254,6 @@ class Flight:
             self._told_ms = openai.compute_ms(data)
         if self.copy is not None:
             self.copy.take(data)
-
-    async def _is_covered(self, size: int, weigher: StreamWeigher) -> bool:
-        """Whether there is cover for what has come, of which ``size`` bytes are not sent yet.
-
-        Raises: CallerGoneError.
-        """
-        tab = self._attempt.tab
-        assert tab is not None
-        assert self._covered is not None
-        if self._sent_bytes + size <= self._covered:
-            return True
-        tokens = weigher.tokens_max
-        if not await tab.stretch(tokens, self._caller.gone):
-            return False
-        left = tab.tokens - tokens
-        self._covered = self._sent_bytes + size + left if tab.tokens < tab.most else None
-        return True
 
     def _end_uncovered(self, weigher: StreamWeigher) -> End:
         """End a stream with what is delivered: there is no cover for more of it."""

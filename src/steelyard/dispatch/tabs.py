@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from steelyard.dispatch.cover import Cover, Drawn, Gone, Need, Short
+from steelyard.metering.streams import StreamWeigher
 from steelyard.rating.bounds import ANSWER_METERS
 
 STREAM_TOKENS = 2048
@@ -68,3 +69,29 @@ class Tab:
     def settle(self, used_pico: int) -> None:
         """The call is weighed, or was not made: ``used_pico`` is what it takes. Once is enough."""
         self._cover.settle(self.drawn, used_pico)
+
+
+class Margin:
+    """How far a stream may go on, and more cover for it when it has come so far. Unit: bytes.
+
+    As long as all that was sent is shorter than what is covered, nobody counts.
+    """
+
+    __slots__ = ("_gone", "_safe", "_tab", "_weigher")
+
+    def __init__(self, tab: Tab, weigher: StreamWeigher, gone: Gone) -> None:
+        self._tab = tab
+        self._weigher = weigher
+        self._gone = gone
+        self._safe = tab.tokens
+
+    async def allows(self, size: int) -> bool:
+        """Whether there is cover for a stream of that size. Raises: CallerGoneError."""
+        tab = self._tab
+        if size <= self._safe or tab.tokens >= tab.most:
+            return True
+        tokens = self._weigher.tokens_max
+        if not await tab.stretch(tokens, self._gone):
+            return False
+        self._safe = size + tab.tokens - tokens
+        return True

@@ -143,3 +143,19 @@ def unescape(escaped: bytes) -> str:
         return msgspec.json.decode(b'"' + escaped + b'"', type=str)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return escaped.decode("utf-8", "replace")
+
+
+class _Named(msgspec.Struct):
+    id: object = None
+
+
+_NAMED = msgspec.json.Decoder(_Named)
+
+
+def id_of(payload: bytes) -> str | None:
+    """What the upstream calls an answer, bounded; None where it doesn't."""
+    try:
+        found = _NAMED.decode(payload).id
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return found[:ID_CHARS_MAX] if isinstance(found, str) and found else None

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Raw
 
-from steelyard.metering.answers import ID_CHARS_MAX, Reading, Texts, failed, find_texts, unescape
+from steelyard.metering.answers import Reading, Texts, failed, find_texts, id_of, unescape
 
 MORE_TOKENS = 64
 """What of an answer is no text: its end, the names of tools that it calls."""
@@ -316,7 +316,7 @@ class StreamWeigher:
             self._done = True
             return event
         if self._upstream_id is None:
-            self._upstream_id = _id(payload)
+            self._upstream_id = id_of(payload)
         output, reasoning = find_texts(payload, streamed=True)
         self._keep_texts(output, reasoning)
         if b'"finish_reason":null' not in payload and _FINISH.search(payload):
@@ -431,21 +431,6 @@ def _is_whole(payload: bytes) -> bool:
     except (msgspec.DecodeError, RecursionError):
         return False
     return True
-
-
-class _Named(msgspec.Struct):
-    id: object = None
-
-
-_NAMED = msgspec.json.Decoder(_Named)
-
-
-def _id(payload: bytes) -> str | None:
-    try:
-        found = _NAMED.decode(payload).id
-    except (msgspec.DecodeError, RecursionError):
-        return None
-    return found[:ID_CHARS_MAX] if isinstance(found, str) and found else None
 
 
 def _payload(event: bytes) -> bytes:
