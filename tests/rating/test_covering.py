@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from itertools import combinations
+from typing import Any, cast
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steelyard.catalogue.documents import Burn, Grant, PriceRule, Quota, Rates, Tariff, Tier
 from steelyard.catalogue.grants import PAYABLE, TOKENS
+from steelyard.rating import quotas
 from steelyard.rating.counting import Counter
 from steelyard.values import periods
 from tests.rating.documents import call, contract, count, edition, us
@@ -115,7 +117,7 @@ documents = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(some_calls, documents, documents, st.integers(0, 25), st.sampled_from([None, "2026-12"]))
 def test_columns_cover_as_the_specification_does_wherever_batches_are_cut(
     batch, first, second, cut, opened
@@ -127,7 +129,7 @@ def test_columns_cover_as_the_specification_does_wherever_batches_are_cut(
     after = count(batch[cut:], known, first_open, before.counters)
     assert before.lines + after.lines == whole.lines
     assert _standing(before.counters | after.counters) == _standing(whole.counters)
-    _never_below_zero(batch, whole.lines)
+    _nothing_is_used_that_there_is_not(batch, whole, known)
 
 
 def _standing(counters: dict[Counter, int]) -> dict[Counter, int]:
@@ -135,7 +137,76 @@ def _standing(counters: dict[Counter, int]) -> dict[Counter, int]:
     return {key: each for key, each in counters.items() if each}
 
 
-def _never_below_zero(batch, lines):
-    """Each unit is on one line, but for those that volume tiers price again; nobody is paid."""
-    used = sum(record.meters.get(name, 0) for record in batch for name in [*METERS, "requests"])
-    assert sum(line.units for line in lines if line.meter in [*METERS, "requests"]) == used
+def _nothing_is_used_that_there_is_not(batch, whole, known):
+    """Each unit is on one line, and no quota has less than nothing unless it may."""
+    names = [*METERS, "requests"]
+    used = sum(record.meters.get(name, 0) for record in batch for name in names)
+    assert sum(line.units for line in whole.lines if line.meter in names) == used
+    sizes: dict[tuple[str, str], int] = {}
+    for grant in [one for each in known.values() for one in each.contracts[0].grants]:
+        for quota in quotas.quotas_of(grant):
+            rolls = quota.per in {"minute", "1h", "5h"}
+            key = (f"grant {grant.id}", f"{quota.name} in all" if rolls else quota.name)
+            most = 2**60 if grant.last_call == "covered" else quota.size
+            sizes[key] = max(sizes.get(key, 0), most)
+    for key, parts in whole.counters.items():
+        assert 0 <= parts <= sizes.get((key.name, key.meter), 2**62)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 900), max_size=60), st.integers(1, 4), st.integers(1, 3))
+def test_no_five_hours_have_more_than_the_quota(minutes, size, hours):
+    grant = Grant(
+        id="plan",
+        model="*",
+        meters=PAYABLE,
+        from_us=START,
+        since="2026-11-05",
+        gives="calls",
+        quotas=(Quota(name="rolls", size=size, per=f"{hours}h"),),
+    )
+    rule = PriceRule(model="*", tariff=flat_of({"input_tokens": 5}))
+    times = [periods.from_us(START + each * MINUTE_US).isoformat() for each in minutes]
+    batch = [call(at, number=number, input_tokens=1) for number, at in enumerate(times)]
+    lines = count(batch, {1: edition(contract(rule, grants=(grant,)))}, None, {}).lines
+    covered = [each for each, line in zip(minutes, lines, strict=True) if not line.price_pico]
+    if all(earlier - each < hours * 60 for earlier, each in combinations(minutes, 2)):
+        for start in covered:
+            assert sum(start <= each <= start + hours * 60 for each in covered) <= size
+    # A list of what was used when, as it would be without counters.
+    taken: list[int] = []
+    for minute, line in zip(minutes, lines, strict=True):
+        newest = max(taken, default=0)
+        stretch = max((START // MINUTE_US + minute) // hours, newest - 60)
+        windows = [range(end - 60, end + 1) for end in range(stretch, stretch + 61)]
+        room = all(sum(each in window for each in taken) < size for window in windows)
+        assert room == (not line.price_pico)
+        taken += [stretch] * room
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    some_calls, st.permutations(range(25)), st.sampled_from([1, 20, 90]), st.sampled_from([1, 3])
+)
+def test_one_meter_comes_to_the_same_in_any_order_late_or_not(batch, order, size, weight):
+    burns = (Burn(model="*", tariff=flat_of({"input_tokens": weight})),)
+    grants = tuple(
+        Grant(
+            id=name,
+            model="*",
+            meters=TOKENS,
+            size=size,
+            from_us=0,
+            since="1970-01-01",
+            shared=True,
+            gives=cast("Any", gives),
+            burns=burns if gives == "units" else (),
+        )
+        for name, gives in (("pack", "units"), ("gift", "money"))
+    )
+    rule = PriceRule(model="*", tariff=flat_of({"input_tokens": 5}))
+    known = dict.fromkeys([1, 2], edition(contract(rule, grants=grants)))
+    shuffled = [batch[place] for place in order if place < len(batch)]
+    clean = count(batch, known, None, {}).lines
+    late = count(shuffled, known, periods.month("2026-12"), {}).lines
+    assert sum(line.amount_pico for line in clean) == sum(line.amount_pico for line in late)

@@ -200,7 +200,7 @@ def _given(row: Found[_Grant]) -> Given | None:
         ("round", ("tokens", "credits")),
     ):
         if getattr(raw, name) not in (None, ()) and kind not in kinds:
-            row.fault((name,), f"{kind} have no {name}; remove it")
+            row.fault((name,), f"{name} is not for {kind}; remove it")
             return None
     match kind:
         case "units":
@@ -210,6 +210,9 @@ def _given(row: Found[_Grant]) -> Given | None:
         case "tokens" if raw.item_price is not None:
             return _items(row)
         case "tokens" if not raw.burn:
+            if raw.round is not None:
+                row.fault(("round",), "each token counts as one; remove this, or write burn")
+                return None
             assert raw.tokens is not None
             return Given("units", TOKENS, raw.tokens)
         case _:

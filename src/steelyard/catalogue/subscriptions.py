@@ -59,10 +59,13 @@ def included(row: Found[RawSubscription], zone: str) -> Grant | None:
     return grants.grant_of(row, raw, given, zone, more)
 
 
+_MOST = UNITS_COUNTED_MAX
+
+
 def _whole(sheet: Sheet, path: Path, written: object) -> Fraction | None:
-    if isinstance(written, int) and 1 <= written <= UNITS_COUNTED_MAX:
+    if isinstance(written, int) and not isinstance(written, bool) and 1 <= written <= _MOST:
         return Fraction(written)
-    sheet.fault(path, f"write a whole number between 1 and {UNITS_COUNTED_MAX}")
+    sheet.fault(path, f"write a whole number between 1 and {_MOST}")
     return None
 
 

@@ -80,6 +80,7 @@ def is_plain(grant: Grant) -> bool:
         grant.gives in {"units", "money"}
         and not grant.quotas
         and not grant.burns
+        and grant.step == 1
         and not grant.cached_excluded
         and grant.by == "start"
         and grant.last_call == "divided"

@@ -2,7 +2,8 @@
 
 A window that rolls is counted in stretches: minutes, or the sixtieths of some hours. Of hours, the
 whole stretch in which the window begins is counted too: so never more than the quota is used in any
-such hours, and what was used comes back within a sixtieth after its time. A stretch is remembered
+such hours, in whatever order calls are booked, and what was used comes back within a sixtieth after
+its time. A stretch is remembered
 for as long as a call that is booked late by as much as the window (by an hour, of minutes) can look
 back on it, and is zero afterwards, which is as good as gone; a call later than that counts in the
 oldest stretch from which all is known.
@@ -181,18 +182,26 @@ def _place(holder: Holder, rolling: _Rolling, newest: int) -> int:
 def _used(
     window: Counter, rolling: _Rolling, newest: int, place: int, counters: Mapping[Counter, int]
 ) -> int:
-    """What was used in a stretch and in those on which it looks back. Unit: parts."""
+    """What was used in a stretch and in those on which it looks back. Unit: parts.
 
-    def used(first: int, last: int) -> int:
+    A call that is booked late is in later windows, too: then it is the fullest of them.
+    """
+
+    def used(first: int, last: int) -> list[int]:
         stretches = range(first, last + 1)
-        return sum(counters.get(_stretch(window, n, rolling.stretch_us), 0) for n in stretches)
+        return [counters.get(_stretch(window, n, rolling.stretch_us), 0) for n in stretches]
 
     first = place - rolling.back
     if not newest or first > newest:
         return 0
-    if place < newest:
-        return used(first, place)
-    return counters.get(_total(window), 0) - used(newest - rolling.back, first - 1)
+    if place >= newest:
+        return counters.get(_total(window), 0) - sum(used(newest - rolling.back, first - 1))
+    known = used(first, min(newest, place + rolling.back))
+    fullest = found = sum(known[: rolling.back + 1])
+    for out, into in zip(known, known[rolling.back + 1 :], strict=False):
+        found += into - out
+        fullest = max(fullest, found)
+    return fullest
 
 
 def _forget(
