@@ -181,6 +181,16 @@ def test_a_month_of_fees_and_no_call_is_closed(charging):
     assert proof.closings == 1
 
 
+def test_an_invoice_with_fees_is_printed(charging, golden):
+    journal(charging.desk.root, "one-1", calls(40))
+    charging.happened(SEATS, BEGUN, MEASURED, altered(ACCEPTED, at_us=BEGUN.at_us + 1))
+    made = charging.close("2026-10")
+    [found] = [each for each in made.documents if each.number == "INV-2026-10-acme-0001"]
+    for file in found.files:
+        ending = file.path.rpartition(".")[2]
+        golden(f"documents/{found.number}.{ending}", file.content.decode())
+
+
 def test_what_is_paid_ahead_is_taken_off_and_calls_draw_on_the_budget(charging):
     journal(charging.desk.root, "one-1", calls(400))
     charging.happened(BEGUN, ACCEPTED)

@@ -151,11 +151,12 @@ def _lines(
     return tuple(sorted(lines, key=_place))
 
 
-def _place(line: InvoiceLine) -> tuple[bool, str, str, int, int, int, int]:
+def _place(line: InvoiceLine) -> tuple[bool, str, str, str, int, int, int, int]:
     """Models first, then items; what was deposited follows what is charged for it."""
     meter = _METER_ORDER[line.meter]
-    key = (line.model, line.account, meter, line.source, line.price_pico, -line.units)
-    return (bool(line.title), *key)
+    stem = line.model.partition(":")[0] if line.title else line.model
+    key = (line.account, line.model, meter, line.source, line.price_pico, -line.units)
+    return (bool(line.title), stem, *key)
 
 
 def _in_force(edition: Edition, contract: str, period: periods.Month) -> Contract | None:

@@ -48,6 +48,7 @@ class Money(msgspec.Struct, frozen=True, kw_only=True):
     charged_pico: int = 0
     cost_pico: int = 0
     margin_pico: int = 0
+    deposited_pico: int = 0
     invoiced_pico: int = 0
     stated_pico: int = 0
 
@@ -432,6 +433,7 @@ def _proof(segments: Sequence[Inspected], editions: Editions, rebuilt: _Rebuilt)
                 charged_pico=moved["charge"],
                 cost_pico=moved["cost"],
                 margin_pico=moved["margin"],
+                deposited_pico=moved["deposit"],
                 invoiced_pico=moved["invoice"],
                 stated_pico=moved["statement"],
             )

@@ -21,6 +21,9 @@ from steelyard.values import meters, money
 
 _MINUS = "−"
 
+_PRICE_WIDTH, _AMOUNT_WIDTH_MIN, _FIGURES_WIDTH = 10, 18, 32
+"""How many columns prices have, and amounts at least, and both together if they fit."""
+
 _Line = InvoiceLine | StatementLine
 _AnyLine = TypeVar("_AnyLine", InvoiceLine, StatementLine)
 
@@ -40,7 +43,7 @@ def invoice_files(invoice: Invoice) -> tuple[DocumentFile, ...]:
         "invoice": invoice,
         "models": _by_model(invoice.lines),
         "places": decimals(invoice.currency, [*amounts, invoice.exact_pico]),
-        "price_places": _price_decimals(invoice.currency, invoice.lines),
+        **_prices(invoice.currency, invoice.lines),
     }
     stem = f"documents/{invoice.period}/invoices/{invoice.number}"
     return _files(stem, "invoice", view, _invoice_json(invoice))
@@ -65,7 +68,7 @@ def statement_files(statement: Statement) -> tuple[DocumentFile, ...]:
             for component, lines in _grouped(statement.lines, lambda line: line.component)
         ],
         "places": decimals(statement.currency, amounts),
-        "price_places": _price_decimals(statement.currency, statement.lines),
+        **_prices(statement.currency, statement.lines),
     }
     stem = f"documents/{statement.period}/statements/{statement.number}"
     return _files(stem, "statement", view, _statement_json(statement))
@@ -148,8 +151,7 @@ def _what(line: _Line) -> str:
 
 def _calls(line: _Line) -> str:
     """How many calls a line is for; empty for what is no call's."""
-    no_call = isinstance(line, InvoiceLine) and line.title
-    return "" if no_call or line.meter in meters.PERIOD_METERS else f"{line.calls:,}"
+    return f"{line.calls:,}" if line.calls else ""
 
 
 def _name(line: _Line) -> str:
@@ -166,8 +168,14 @@ def _per(meter: str) -> str:
     return meters.priced_per(meter)[1]
 
 
-def _price_decimals(currency: str, lines: Iterable[_Line]) -> int:
-    return decimals(currency, map(_price, lines))
+def _prices(currency: str, lines: Sequence[_Line]) -> dict[str, int]:
+    """How many decimals a document's prices have, and how wide the columns of figures are."""
+    prices = [_price(line) for line in lines]
+    places = decimals(currency, prices)
+    longest = max((len(aligned(each, currency, places)) for each in prices), default=0)
+    price_width = max(_PRICE_WIDTH, longest + 1)
+    amount_width = max(_AMOUNT_WIDTH_MIN, _FIGURES_WIDTH - price_width)
+    return {"price_places": places, "price_width": price_width, "amount_width": amount_width}
 
 
 def _grouped(

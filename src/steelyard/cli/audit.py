@@ -68,7 +68,7 @@ def _proof(opened: Studio, engine: sa.Engine) -> Proof:
 
 
 def _print(proof: Proof, took_ms: int) -> None:
-    console = Console()
+    console = Console(width=None if Console().is_terminal else 120)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("proved")
     table.add_column("", justify="right")
@@ -77,13 +77,14 @@ def _print(proof: Proof, took_ms: int) -> None:
         table.add_row(name, f"{count:,}", what)
     console.print(table)
     totals = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("currency", "charged", "costs", "margin", "invoiced", "stated"):
+    for name in ("currency", "charged", "costs", "margin", "deposits", "invoiced", "stated"):
         totals.add_column(name, justify="left" if name == "currency" else "right")
     for currency, found in proof.money.items():
         amounts = (
             found.charged_pico,
             found.cost_pico,
             found.margin_pico,
+            found.deposited_pico,
             found.invoiced_pico,
             found.stated_pico,
         )

@@ -101,7 +101,7 @@ PRICED_PER: dict[str, tuple[int, str]] = {
 
 def in_words(meter: str) -> str:
     """A meter's name as documents print it: ``Cached input tokens``."""
-    return meter.replace("_", " ").capitalize()
+    return meter.replace("_", " ").capitalize().replace("tpm", "TPM")
 
 
 def priced_per(meter: str) -> tuple[int, str]:

@@ -192,7 +192,7 @@ def _bundle(bundle: Bundle, currency: str, language: Language) -> Iterator[str]:
         percent=say(language, "whole_of") if whole else percent,
         of=_list(bundle.of, language),
         parts=_list(parts, language),
-        by=say(language, f"by_{bundle.by}", meter=phrases.meter(language, bundle.meter)),
+        by=say(language, f"by_{bundle.by}", meter=_by(bundle.meter, language)),
         rest=rest,
     )
 
@@ -214,7 +214,7 @@ def _service_level(level: ServiceLevel, currency: str, language: Language) -> It
         "service_level",
         measure=say(language, level.measure, percentile=level.percentile),
         steps=_list(steps, language),
-        counts=_counts(level.counts, language),
+        counts=_counts(level.counts, language, calls=True),
     )
 
 
@@ -254,6 +254,10 @@ def _counts(patterns: Sequence[str], language: Language, *, calls: bool = False)
         return say(language, "all_calls" if calls else "everything")
     named = "only_calls" if calls else "only_counts"
     return say(language, named, patterns=_list(patterns, language))
+
+
+def _by(meter: str, language: Language) -> str:
+    return say(language, "tokens") if meter == "tokens" else phrases.meter(language, meter)
 
 
 def _list(parts: Sequence[str], language: Language) -> str:

@@ -32,7 +32,7 @@ class _Bundle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     part: Annotated[tuple[_Part, ...], msgspec.Meta(min_length=1, max_length=1000)]
     rest: Identifier | None = None
     divide: object = None
-    meter: str = "requests"
+    meter: str = "tokens"
 
 
 _NEEDS = {"fixed": "share", "list": "list", "use": "models"}
@@ -54,8 +54,9 @@ def _bundle(row: Found[_Bundle], currency: str) -> Bundle | None:
         divide = percents.percent(row.sheet, (*row.path, "divide"), raw.divide, "part") or 0
         if not divide:
             return None
-    if raw.meter not in METERS:
-        row.fault(("meter",), f'there is no meter "{raw.meter}"{suggestion(raw.meter, METERS)}')
+    known = {"tokens", *METERS}
+    if raw.meter not in known:
+        row.fault(("meter",), f'there is no meter "{raw.meter}"{suggestion(raw.meter, known)}')
         return None
     sound = [part for part in parts if part is not None]
     if len(sound) < len(parts):

@@ -192,8 +192,9 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 class Bundle(msgspec.Struct, frozen=True, kw_only=True, tag="bundle"):
     """How the charges of some items are divided over parts, whole: ``rest`` gets what is left.
 
-    ``divide_ppm`` of each charge is divided: by fixed weights, by list prices, or by ``meter`` of
-    the month's calls. Without such calls all of it is the rest.
+    ``divide_ppm`` of each charge is divided: by fixed weights, by list prices, or by the units of
+    ``meter`` (``tokens``: of all meters of tokens) of the month's calls. Without such calls all of
+    it is the rest.
     """
 
     id: str
@@ -204,7 +205,7 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True, tag="bundle"):
     rest: str | None = None
     """None: it is the operator's margin."""
     divide_ppm: int = 1_000_000
-    meter: str = "requests"
+    meter: str = "tokens"
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -229,7 +230,7 @@ class ServiceLevel(msgspec.Struct, frozen=True, kw_only=True, tag="service_level
     percentile: int | None
     steps: tuple[Step, ...]
     counts: tuple[str, ...]
-    """Shell patterns of the models and items whose charges a credit is a part of."""
+    """Shell patterns of the models whose charges a credit is a part of, and ids of items."""
 
 
 Item = (

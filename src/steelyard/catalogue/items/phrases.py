@@ -164,6 +164,7 @@ ITEM_PHRASES: dict[str, tuple[str, str]] = {
     "by_fixed": (", by fixed parts", "，按固定比例"),
     "by_list": (", by their list prices", "，按目录价比例"),
     "by_use": (", by {meter} of the month's calls", "，按当月调用的{meter}"),
+    "tokens": ("tokens", "token 用量"),
     "rest_operator": ("the operator's", "运营方"),
     "rest_party": ("{party}'s", "{party}"),
     "part_fixed": ("{earner} ({percent} %)", "{earner}（{percent}%）"),
@@ -171,8 +172,8 @@ ITEM_PHRASES: dict[str, tuple[str, str]] = {
     "part_use": ("{earner} ({patterns})", "{earner}（{patterns}）"),
     "service_level": (
         (
-            "{measure}: of {counts} in the month is given back {steps}; the last measure that is "
-            "reported of a month holds."
+            "{measure}: of what {counts} cost in the month is given back {steps}; the last "
+            "measure that is reported of a month holds."
         ),
         "{measure}：{steps}（基数为当月{counts}）；以当月最后一次上报的测量值为准。",
     ),

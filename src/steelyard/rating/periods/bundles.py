@@ -9,6 +9,7 @@ from steelyard.catalogue.items.kinds import Bundle
 from steelyard.rating.periods import told
 from steelyard.rating.periods.told import Charged, Due
 from steelyard.values import money
+from steelyard.values.meters import ALL_METERS
 
 _MODEL = "model"
 
@@ -43,8 +44,13 @@ def _used(bundle: Bundle, models: Sequence[str], used: Sequence[Charged]) -> int
     return sum(
         each.units
         for each in used
-        if each.meter == bundle.meter and any(fnmatchcase(each.model, one) for one in models)
+        if (each.meter == bundle.meter or (bundle.meter == "tokens" and _is_token(each.meter)))
+        and any(fnmatchcase(each.model, one) for one in models)
     )
+
+
+def _is_token(meter: str) -> bool:
+    return ALL_METERS[meter].unit == "token"
 
 
 def _cost(due: Due, amount_pico: int, component: str, party: str) -> Iterator[Due]:

@@ -104,7 +104,7 @@ def charge(edition: Edition, contract: str, known: Known, month: Month) -> list[
 
     def used(asked: Month, from_us: int, until_us: int) -> list[Charged]:
         return calls(asked, from_us, until_us) + [
-            Charged(each.model, each.meter, each.units, each.amount_pico)
+            Charged(each.model, each.meter, each.units, each.amount_pico, by_call=False)
             for each in (*known.before, *own)
             if each.side == "charge"
             and each.meter not in NOT_COUNTED

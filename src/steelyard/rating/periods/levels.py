@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from steelyard.catalogue.items.kinds import ServiceLevel, Step
 from steelyard.rating.periods import told
-from steelyard.rating.periods.told import Due, Span, Told, Used
+from steelyard.rating.periods.told import Charged, Due, Span, Told, Used
 from steelyard.values import money
 
 PPM, MS = "ppm", "ms"
@@ -29,12 +29,19 @@ def dues(item: Told[ServiceLevel], span: Span, used: Used) -> Iterator[Due]:
     charged_pico = sum(
         each.amount_pico
         for each in used(span.month, span.start_us, span.end_us)
-        if any(fnmatchcase(each.model, pattern) for pattern in level.counts)
+        if any(_counts(each, pattern) for pattern in level.counts)
     )
     credit_pico = money.to_coin(charged_pico * step.credit_ppm, money.PER_MILLION, item.currency)
     if credit_pico > 0:
         due = Due(span.end_us - 1, f"{span.month}", "service_credits", 1, 0)
         yield from told.amount(due, -credit_pico)
+
+
+def _counts(charged: Charged, pattern: str) -> bool:
+    """Calls count by the pattern of their model, an item only if it is named."""
+    if charged.by_call:
+        return fnmatchcase(charged.model, pattern)
+    return charged.model.partition(":")[0] == pattern
 
 
 def worst(level: ServiceLevel, units: dict[str, int]) -> Step | None:

@@ -77,12 +77,13 @@ class Told(NamedTuple, Generic[I]):
 
 
 class Charged(NamedTuple):
-    """Charges that are alike, added up. Unit: pico-units."""
+    """Charges that are alike, added up. Unit: pico-units. ``by_call``: they are of calls."""
 
     model: str
     meter: str
     units: int
     amount_pico: int
+    by_call: bool = True
 
 
 Used = Callable[[Month, int, int], Sequence[Charged]]
