@@ -18,9 +18,10 @@ import resource
 import secrets
 import signal
 import socket
+import struct
 import sys
 from asyncio import FIRST_COMPLETED
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -51,7 +52,11 @@ CONNECTIONS_MORE = 3072
 
 CLOSE_S = 2.0
 ORDER_BYTES_MAX = 1024
-CALL_ID_BITS = 74
+IDS_AHEAD = 256
+"""For how many calls randomness is asked of the system at a time: their ids are no secret."""
+
+_ID_BITS = struct.Struct(">HQ")
+
 COLLECT_AFTER = 20_000
 """New objects that outlive their call before cycles among them are looked for."""
 
@@ -144,7 +149,7 @@ async def run(opened: Published, options: Options) -> int:
             app.open_transports(studio, clock),
             writer,
             clock,
-            lambda: secrets.randbits(CALL_ID_BITS),
+            _random_bits(),
             dispatch.Limits(
                 total_s=settings.total_s,
                 concurrency_max=settings.concurrency_max,
@@ -324,6 +329,19 @@ def _spare_collections() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, 20, 20)
+
+
+def _random_bits() -> Callable[[], int]:
+    """The bits of one call's id after another's."""
+    ahead: list[int] = []
+
+    def bits() -> int:
+        if not ahead:
+            taken = secrets.token_bytes(IDS_AHEAD * _ID_BITS.size)
+            ahead.extend(high << 64 | low for high, low in _ID_BITS.iter_unpack(taken))
+        return ahead.pop()
+
+    return bits
 
 
 def _telemetry(

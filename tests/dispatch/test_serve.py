@@ -134,9 +134,9 @@ class World:
         self.standing = standing
 
     def note(self, headers: Headers) -> None:
-        self.noted |= dict(headers)
+        self.noted |= dict(line.split(": ", 1) for line in headers.splitlines())
 
-    def begin(self, headers: Headers = ()) -> None:
+    def begin(self, headers: Headers = "") -> None:
         self.headers = headers
         self.log.append("begin")
 

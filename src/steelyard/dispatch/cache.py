@@ -30,7 +30,7 @@ DONE = b"data: [DONE]\n\n"
 HEADER = "x-steelyard-cache"
 """The header in which a caller says what it wishes, and is told that its answer was kept."""
 
-HIT = ((HEADER, "hit"),)
+HIT = f"{HEADER}: hit\r\n"
 
 WISHES = ("", "no-cache", "no-store")
 """What a caller may wish: nothing; a new answer, which is kept; a new answer that is not."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -14,7 +13,8 @@ from steelyard.dispatch.windows import Standing
 
 Operation = Literal["chat", "embeddings"]
 
-Headers = Sequence[tuple[str, str]]
+Headers = str
+"""Lines of an answer's head as they are sent, each with its end."""
 
 
 class Arrival(msgspec.Struct, frozen=True):
@@ -54,7 +54,7 @@ class Answer(msgspec.Struct, frozen=True):
     """A whole answer, recorded already."""
 
     body: bytes
-    headers: Headers = ()
+    headers: Headers = ""
 
 
 class CallerGoneError(Exception):
@@ -81,7 +81,7 @@ class Caller(Protocol):
         """Have these headers sent with whatever is answered."""
         ...
 
-    def begin(self, headers: Headers = ()) -> None:
+    def begin(self, headers: Headers = "") -> None:
         """Send the head of a stream."""
         ...
 

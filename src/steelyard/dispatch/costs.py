@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Raw
 
 from steelyard.catalogue.offers import Offer
+from steelyard.dispatch.calls import Headers
 from steelyard.rating import scalar
 from steelyard.values import money
 from steelyard.values.usage import UsageRecord
@@ -17,10 +18,10 @@ _EVENT = msgspec.json.Decoder(dict[str, Raw])
 _DATA = b"data:"
 
 
-def headers(record: UsageRecord, offer: Offer) -> tuple[tuple[str, str], ...]:
+def headers(record: UsageRecord, offer: Offer) -> Headers:
     """The price of a whole answer, in its head. Unit: the contract's currency, every digit."""
     price = money.exact(scalar.price_pico(record, offer))
-    return (("x-steelyard-price", price), ("x-steelyard-currency", offer.currency))
+    return f"x-steelyard-price: {price}\r\nx-steelyard-currency: {offer.currency}\r\n"
 
 
 def held_from(events: bytes) -> int | None:

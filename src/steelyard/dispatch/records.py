@@ -89,16 +89,17 @@ def expected(ask: Ask) -> dict[str, int]:
 
 def announcement(attempt: Attempt, tries: tuple[Try, ...] = ()) -> Announcement:
     """What is written before the upstream is called; ``tries`` are the attempts before."""
+    arrival, key, deployment = attempt.arrival, attempt.key, attempt.deployment
     return Announcement(
-        call_id=attempt.arrival.call_id,
+        call_id=arrival.call_id,
         attempt=attempt.number,
-        at_us=attempt.arrival.at_us,
+        at_us=arrival.at_us,
         edition=attempt.edition,
-        customer=attempt.key.customer,
-        contract=attempt.key.contract,
-        key_id=attempt.key.id,
-        model=attempt.deployment.model,
-        deployment=attempt.deployment.id,
+        customer=key.customer,
+        contract=key.contract,
+        key_id=key.id,
+        model=deployment.model,
+        deployment=deployment.id,
         expected=expected(attempt.ask),
         tries=tries,
         asked=attempt.asked,
@@ -170,7 +171,7 @@ def record(
     Charged and produced are measured alike, so that they differ in tokens alone. A request is
     counted when it was answered, whole or until the caller hung up.
     """
-    ask = attempt.ask
+    arrival, key, ask, deployment = attempt.arrival, attempt.key, attempt.ask, attempt.deployment
     measured = _measured(attempt, end)
     measured["egress_bytes"] = end.sent_bytes + len(end.body)
     if end.outcome != "failed":
@@ -181,14 +182,14 @@ def record(
     if meters or produced:
         sources = _sources(end, measured)
     return UsageRecord(
-        call_id=attempt.arrival.call_id,
-        at_us=attempt.arrival.at_us,
+        call_id=arrival.call_id,
+        at_us=arrival.at_us,
         edition=attempt.edition,
-        customer=attempt.key.customer,
-        contract=attempt.key.contract,
-        key_id=attempt.key.id,
-        model=attempt.deployment.model,
-        deployment=attempt.deployment.id,
+        customer=key.customer,
+        contract=key.contract,
+        key_id=key.id,
+        model=deployment.model,
+        deployment=deployment.id,
         outcome=end.outcome,
         meters=meters,
         sources=sources,
@@ -201,7 +202,7 @@ def record(
         error=end.error,
         user=None if ask.user is None else ask.user[:NAME_CHARS_MAX],
         upstream_id=end.upstream_id,
-        region=attempt.deployment.region or "",
+        region=deployment.region or "",
         tries=tries,
         asked=attempt.asked,
     )

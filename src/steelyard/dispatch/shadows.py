@@ -36,7 +36,7 @@ class Nobody:
     def note(self, headers: Headers) -> None:
         """A copy has no head."""
 
-    def begin(self, headers: Headers = ()) -> None:
+    def begin(self, headers: Headers = "") -> None:
         """Nobody waits for it."""
 
     async def send(self, data: bytes) -> None:

@@ -11,8 +11,7 @@ from msgspec import Raw
 
 from steelyard.dispatch.calls import CallerGoneError
 from steelyard.dispatch.refusals import Code, Refusal, invalid, missing
-from steelyard.edge.request import Request
-from steelyard.edge.rsgi import HTTPProtocol, ProtocolClosed, Scope
+from steelyard.edge.rsgi import Headers, HTTPProtocol, ProtocolClosed
 
 MEDIA_TYPE = "application/json"
 
@@ -31,24 +30,26 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     body_s: float = 30
 
 
-async def read(scope: Scope, proto: HTTPProtocol, limits: Limits) -> bytes | Refusal:
-    """A request's whole body.
-
-    Refuses: unsupported_media_type, request_too_large, request_timeout. Raises: CallerGoneError.
-    """
-    headers = scope.headers
+def unsupported(headers: Headers) -> Refusal | None:
+    """Why a body of that type is not read. Refuses: unsupported_media_type."""
     media_type = headers.get("content-type", MEDIA_TYPE)
-    if media_type.partition(";")[0].strip().lower() != MEDIA_TYPE:
+    if media_type != MEDIA_TYPE and media_type.partition(";")[0].strip().lower() != MEDIA_TYPE:
         return _unsupported(f"content-type {media_type[:100]!r}")
     encoding = headers.get("content-encoding", "identity")
     if encoding != "identity":
         return _unsupported(f"content-encoding {encoding[:100]!r}")
+    return None
+
+
+async def read(headers: Headers, proto: HTTPProtocol, limits: Limits) -> bytes | Refusal:
+    """A request's whole body. Refuses: request_too_large, request_timeout.
+
+    Raises: CallerGoneError.
+    """
     length = headers.get("content-length")
     if length is not None and int(length) > limits.body_bytes_max:
         await discard(proto, limits)
         return _too_large(limits)
-    if isinstance(proto, Request) and (there := proto.there(limits.body_bytes_max)) is not None:
-        return there
     try:
         async with asyncio.timeout(limits.body_s):
             if length is not None:

@@ -79,12 +79,14 @@ class Connection(asyncio.Protocol):
     """One caller's connection: its requests are served one after the other."""
 
     __slots__ = (
+        "_arriving",
         "_began",
         "_closing",
         "_drained",
         "_framing_bytes",
         "_incoming",
         "_kept",
+        "_lines",
         "_loop",
         "_parser",
         "_paused",
@@ -107,6 +109,10 @@ class Connection(asyncio.Protocol):
         self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
         self._incoming: Request | None = None
         """The request whose head is arriving."""
+        self._lines: list[tuple[bytes, bytes]] = []
+        """Its headers, as they were sent."""
+        self._arriving: Request | None = None
+        """The request whose body is arriving."""
         self._serving: Request | None = None
         self._waiting: deque[Request] = deque()
         self._task: asyncio.Task[None] | None = None
@@ -160,10 +166,11 @@ class Connection(asyncio.Protocol):
             self._began = False  # what is before the request, in this read, can't be told apart
         elif self._incoming is not None or self._arriving is not None:
             self._count(len(data))
-        if self._serving is None:
-            self._next()
         if self._waiting:
-            self.flow()
+            if self._serving is None:
+                self._next()
+            if self._waiting:
+                self.flow()
 
     def pause_writing(self) -> None:
         """The caller reads more slowly than we write."""
@@ -180,6 +187,7 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """A request begins to arrive."""
         self._incoming = Request(self)
+        self._lines.clear()
         self._framing_bytes = 0
         self._began = True
         self._since_s = self._server.vigil.now_s
@@ -191,23 +199,19 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header. Raises: _RefusedError."""
-        request = self._incoming
-        if request is None:
+        if self._incoming is None:
             return  # one after the body's last chunk
-        request.head_bytes += len(name) + len(value) + 4
-        request.head_lines += 1
-        if (
-            request.head_lines > HEADERS_MAX
-            or request.head_bytes + len(request.target) > self._server.listen.header_bytes_max
-        ):
+        if len(self._lines) == HEADERS_MAX:
             raise _RefusedError
-        request.headers.setdefault(name.lower().decode("latin-1"), value.decode("latin-1"))
+        self._lines.append((name, value))
 
     def on_headers_complete(self) -> None:
-        """A head is whole: its request can be served. Raises: _UnframedError."""
+        """A head is whole: its request can be served. Raises: _RefusedError, _UnframedError."""
         request, parser = self._incoming, self._parser
         assert request is not None
         assert parser is not None
+        if request.take_head(self._lines) > self._server.listen.header_bytes_max:
+            raise _RefusedError
         request.method = parser.get_method().decode("latin-1")
         request.chunks = parser.get_http_version() == "1.1"
         encoding = request.headers.get("transfer-encoding")
@@ -215,7 +219,7 @@ class Connection(asyncio.Protocol):
             raise _UnframedError
         request.keep = request.chunks and parser.should_keep_alive()
         request.arriving = True
-        self._incoming = None
+        self._arriving, self._incoming = request, None
         self._waiting.append(request)
 
     def on_body(self, body: bytes) -> None:
@@ -228,6 +232,7 @@ class Connection(asyncio.Protocol):
         """A request is whole."""
         if (request := self._arriving) is not None:
             request.arriving = False
+            self._arriving = None
             request.wake()
 
     def write(self, data: bytes) -> None:
@@ -246,9 +251,10 @@ class Connection(asyncio.Protocol):
 
     def flush(self) -> None:
         """Send what waits to be sent together."""
-        if self._soon:
-            self.write(self._soon[0] if len(self._soon) == 1 else b"".join(self._soon))
-            self._soon.clear()
+        soon = self._soon
+        if soon and not self.lost:
+            self._transport.write(soon[0] if len(soon) == 1 else b"".join(soon))
+        soon.clear()
 
     async def drain(self) -> None:
         """Wait until there is room to write. Raises: ProtocolClosed."""
@@ -314,9 +320,8 @@ class Connection(asyncio.Protocol):
                 self._transport.pause_reading()
 
     def _next(self) -> None:
-        if self._waiting:
-            self._serving = self._waiting.popleft()
-            self._task = self._loop.create_task(self._serve(self._serving))
+        self._serving = request = self._waiting.popleft()
+        self._task = self._loop.create_task(self._serve(request))
 
     async def _serve(self, request: Request) -> None:
         try:
@@ -338,12 +343,6 @@ class Connection(asyncio.Protocol):
             self._next()
         if self._paused:
             self.flow()
-
-    @property
-    def _arriving(self) -> Request | None:
-        """The request whose body is arriving."""
-        last = self._waiting[-1] if self._waiting else self._serving
-        return last if last is not None and last.arriving else None
 
     def _count(self, size: int) -> None:
         """Refuse a head that is too long, and a body with too much around it."""

@@ -156,8 +156,8 @@ def status_of(refusal: Refusal) -> int:
 def headers_of(refusal: Refusal) -> Headers:
     """When to try again; or that there is no use, which OpenAI's clients heed."""
     if refusal.retry_after_s is not None:
-        return [("retry-after", str(refusal.retry_after_s))]
-    return [("x-should-retry", "false")] if refusal.code == Code.RATE_LIMIT_EXCEEDED else ()
+        return f"retry-after: {refusal.retry_after_s}\r\n"
+    return "x-should-retry: false\r\n" if refusal.code == Code.RATE_LIMIT_EXCEEDED else ""
 
 
 def body_of(refusal: Refusal) -> bytes:

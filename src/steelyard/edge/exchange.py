@@ -12,7 +12,8 @@ from steelyard.dispatch.refusals import Refusal
 from steelyard.dispatch.router import HEADER as DEPLOYMENTS_HEADER
 from steelyard.dispatch.windows import Standing
 from steelyard.edge import errors, ratelimits
-from steelyard.edge.body import MEDIA_TYPE, Limits, discard, read
+from steelyard.edge.body import MEDIA_TYPE, Limits, discard, read, unsupported
+from steelyard.edge.request import Request
 from steelyard.edge.rsgi import HTTPProtocol, ProtocolClosed, Scope, StreamTransport
 from steelyard.values import ids
 from steelyard.values.clock import Clock
@@ -21,10 +22,19 @@ SESSION_HEADER = "x-steelyard-session"
 """The header that says which calls belong together, and so should find one cache."""
 
 _BEARER = "bearer "
+_BEARER_CHARS = len(_BEARER)
 
 
 class Exchange:
     """One request and its answer, which names its call; also the caller, as dispatch sees it."""
+
+    begun = False
+    understand: Callable[[bytes], Ask | Refusal] | None = None
+    """How the body of a call is understood."""
+    _stream: StreamTransport | None = None
+    _body_read = False
+    _standing: Headers = ""
+    _noted: Headers = ""
 
     def __init__(
         self,
@@ -35,51 +45,54 @@ class Exchange:
         limits: Limits,
         traces_percent: int | None = None,
     ) -> None:
-        at_us, headers = clock.wall_us(), scope.headers
+        at_us, header = clock.wall_us(), scope.headers.get
         call_id = ids.uuid7(at_us, random_bits)
+        parent, trace = header("traceparent"), None
+        if parent is not None or traces_percent is not None:
+            trace = tracing.arriving(parent, header("tracestate"), call_id, traces_percent)
         self.scope = scope
         self.arrival = Arrival(
-            call_id=call_id,
-            at_us=at_us,
-            started_us=clock.monotonic_us(),
-            secret=_secret(headers.get("authorization")),
-            trace=tracing.arriving(
-                headers.get("traceparent"), headers.get("tracestate"), call_id, traces_percent
-            ),
-            cache=headers.get(CACHE_HEADER, ""),
-            deployments=headers.get(DEPLOYMENTS_HEADER),
-            session=headers.get(SESSION_HEADER),
-            clamp=headers.get(CLAMP_HEADER, ""),
+            call_id,
+            at_us,
+            clock.monotonic_us(),
+            _secret(header("authorization")),
+            trace,
+            header(CACHE_HEADER, ""),
+            header(DEPLOYMENTS_HEADER),
+            header(SESSION_HEADER),
+            header(CLAMP_HEADER, ""),
         )
-        self.begun = False
-        self.understand: Callable[[bytes], Ask | Refusal] | None = None
-        """How the body of a call is understood."""
         self._proto = proto
-        self._stream: StreamTransport | None = None
         self._clock = clock
         self._limits = limits
-        self._body_read = False
-        self._standing: Headers = ()
-        self._noted: Headers = ()
 
     async def ask(self) -> Ask | Refusal:
         """Read what is asked. Raises: CallerGoneError."""
         assert self.understand is not None
         self._body_read = True
-        body = await read(self.scope, self._proto, self._limits)
+        proto, limits, headers = self._proto, self._limits, self.scope.headers
+        if (refusal := unsupported(headers)) is not None:
+            return refusal
+        body = proto.there(limits.body_bytes_max) if isinstance(proto, Request) else None
+        if body is None:
+            body = await read(headers, proto, limits)
         return body if isinstance(body, Refusal) else self.understand(body)
 
     def respond(
         self,
         body: bytes,
         status: int = 200,
-        more: Headers = (),
+        more: Headers = "",
         *,
         media_type: str = MEDIA_TYPE,
     ) -> None:
         """Answer all at once, with JSON unless something else is said."""
         self.begun = True
-        self._proto.response_bytes(status, self._head(media_type, more), body)
+        proto, head = self._proto, self._head(media_type, more)
+        if isinstance(proto, Request):
+            proto.respond(status, head, body)
+        else:
+            proto.response_bytes(status, _pairs(head), body)
 
     async def refuse(self, refusal: Refusal) -> None:
         """Answer with an error in OpenAI's shape, to a caller that has had its say."""
@@ -94,14 +107,17 @@ class Exchange:
 
     def note(self, headers: Headers) -> None:
         """Have these headers sent with whatever is answered."""
-        self._noted = (*self._noted, *headers) if self._noted else headers
+        self._noted += headers
 
-    def begin(self, headers: Headers = ()) -> None:
+    def begin(self, headers: Headers = "") -> None:
         """Send the head of a stream."""
         self.begun = True
-        more = [("cache-control", "no-cache"), *headers]
-        head = self._head("text/event-stream; charset=utf-8", more)
-        self._stream = self._proto.response_stream(200, head)
+        more = "cache-control: no-cache\r\n" + headers
+        proto, head = self._proto, self._head("text/event-stream; charset=utf-8", more)
+        if isinstance(proto, Request):
+            self._stream = proto.stream(200, head)
+        else:
+            self._stream = proto.response_stream(200, _pairs(head))
 
     def end(self) -> None:
         """Let go of a stream: the server ends its body when nobody holds it any more."""
@@ -127,22 +143,25 @@ class Exchange:
         """Return when the caller hangs up."""
         await self._proto.client_disconnect()
 
-    def _head(self, content_type: str, more: Headers) -> list[tuple[str, str]]:
+    def _head(self, content_type: str, more: Headers) -> Headers:
         name = ids.text(self.arrival.call_id)
         taken_ms = (self._clock.monotonic_us() - self.arrival.started_us) // 1000
-        head = [
-            ("content-type", content_type),
-            ("x-request-id", name),
-            ("x-steelyard-call-id", name),
-            ("openai-processing-ms", str(taken_ms)),
-        ]
-        head += self._standing
-        head += self._noted
-        head += more
-        return head
+        return (
+            f"content-type: {content_type}\r\n"
+            f"x-request-id: {name}\r\n"
+            f"x-steelyard-call-id: {name}\r\n"
+            f"openai-processing-ms: {taken_ms}\r\n"
+            f"{self._standing}{self._noted}{more}"
+        )
+
+
+def _pairs(head: Headers) -> list[tuple[str, str]]:
+    """Names and values, as Granian takes them."""
+    lines = (line.partition(": ") for line in head.splitlines())
+    return [(name, value) for name, _, value in lines]
 
 
 def _secret(authorization: str | None) -> str | None:
-    if authorization is None or authorization[: len(_BEARER)].lower() != _BEARER:
+    if authorization is None or authorization[:_BEARER_CHARS].lower() != _BEARER:
         return None
-    return authorization[len(_BEARER) :].strip()
+    return authorization[_BEARER_CHARS:].strip()

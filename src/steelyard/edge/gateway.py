@@ -48,10 +48,16 @@ class Gateway:
         exchange = Exchange(
             scope, proto, desk.clock, desk.random_bits(), self._limits, self._traces_percent
         )
+        understand = exchange.understand = CALLS.get(scope.path)
         try:
-            refusal = await self._answer(exchange)
-            if refusal is not None:
-                await exchange.refuse(refusal)
+            if understand is not None and scope.method == "POST":
+                served = await serve.serve(desk, exchange)
+            else:
+                served = await self._show(exchange)
+            if isinstance(served, Answer):
+                exchange.respond(served.body, more=served.headers)
+            elif served is not None:
+                await exchange.refuse(served)
         except CallerGoneError:
             return
         except Exception:  # the caller is told, and the server logs the fault
@@ -62,11 +68,9 @@ class Gateway:
         finally:
             exchange.end()
 
-    async def _answer(self, exchange: Exchange) -> Refusal | None:
+    async def _show(self, exchange: Exchange) -> Refusal | None:
+        """Answer what is no call."""
         path, method = exchange.scope.path, exchange.scope.method
-        exchange.understand = CALLS.get(path)
-        if exchange.understand is not None and method == "POST":
-            return await self._call(exchange)
         metrics = self._metrics if path == METRICS else None
         if metrics is not None and not metrics.is_for(exchange.scope):
             return _no_way(path, method, known=False)
@@ -78,12 +82,6 @@ class Gateway:
         if page is not None and method in READS:
             return page(exchange)
         return _no_way(path, method, known=bool(exchange.understand or page or metrics))
-
-    async def _call(self, exchange: Exchange) -> Refusal | None:
-        served = await serve.serve(self._desk, exchange)
-        if isinstance(served, Answer):
-            return exchange.respond(served.body, more=served.headers)
-        return served
 
     def _health(self, exchange: Exchange) -> None:
         exchange.respond(b'{"status":"ok"}')

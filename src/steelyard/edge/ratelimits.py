@@ -15,7 +15,7 @@ _HOUR_MS = 60 * _MINUTE_MS
 
 def headers(standing: Standing) -> Headers:
     """The limits that are closest, of requests and of tokens, should there be any."""
-    return [*_room("requests", standing.requests), *_room("tokens", standing.tokens)]
+    return _room("requests", standing.requests) + _room("tokens", standing.tokens)
 
 
 def duration(us: int) -> str:
@@ -34,9 +34,9 @@ def duration(us: int) -> str:
 
 def _room(kind: str, room: Room | None) -> Headers:
     if room is None:
-        return ()
+        return ""
     return (
-        (f"x-ratelimit-limit-{kind}", str(room.limit)),
-        (f"x-ratelimit-remaining-{kind}", str(room.left)),
-        (f"x-ratelimit-reset-{kind}", duration(room.reset_us)),
+        f"x-ratelimit-limit-{kind}: {room.limit}\r\n"
+        f"x-ratelimit-remaining-{kind}: {room.left}\r\n"
+        f"x-ratelimit-reset-{kind}: {duration(room.reset_us)}\r\n"
     )

@@ -18,6 +18,10 @@ STATUS_LINES = {
 }
 """Also of statuses without a name: an upstream's, which are passed on."""
 
+_NAMES: dict[bytes, str] = {}
+NAMES_MAX = 1000
+"""Names of headers whose lower case is remembered, as they were sent."""
+
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -65,43 +69,22 @@ class Link(Protocol):
 class Request:
     """A request and its answer: Granian's scope and protocol in one."""
 
-    __slots__ = (
-        "_ahead_bytes",
-        "_body",
-        "_connection",
-        "_ended",
-        "_wanted",
-        "_whole",
-        "arriving",
-        "body_bytes",
-        "chunks",
-        "head_bytes",
-        "head_lines",
-        "headers",
-        "keep",
-        "method",
-        "started",
-        "target",
-    )
+    target = b""
+    method = ""
+    keep = False
+    chunks = True
+    arriving = False
+    """Whether more of the body is to come."""
+    body_bytes = _ahead_bytes = 0
+    started = _ended = False
+    _whole = False
+    """Whether somebody waits for all of the body, and has looked how much that is."""
+    _wanted: asyncio.Future[None] | None = None
 
     def __init__(self, connection: Link) -> None:
-        self.target = b""
-        self.method = ""
-        self.headers: dict[str, str] = {}
-        self.head_bytes = self.head_lines = 0
-        self.keep = False
-        self.chunks = True
-        self.arriving = False
-        """Whether more of the body is to come."""
         self._connection = connection
+        self.headers: dict[str, str] = {}
         self._body: list[bytes] = []
-        self._ahead_bytes = 0
-        self.body_bytes = 0
-        self._whole = False
-        """Whether somebody waits for all of the body, and has looked how much that is."""
-        self._wanted: asyncio.Future[None] | None = None
-        self.started = False
-        self._ended = False
 
     @property
     def client(self) -> str:
@@ -121,6 +104,14 @@ class Request:
         """Whether more of the body has arrived than should wait for its reader."""
         return self._ahead_bytes > BUFFER_BYTES_MAX and not self._whole
 
+    def take_head(self, lines: Sequence[tuple[bytes, bytes]]) -> int:
+        """Take the headers; the length of the head. Unit: bytes."""
+        size, headers = len(self.target), self.headers
+        for name, value in lines:
+            size += len(name) + len(value) + 4
+            headers.setdefault(_NAMES.get(name) or _in_lower_case(name), value.decode("latin-1"))
+        return size
+
     def take(self, part: bytes) -> None:
         """Keep a part of the body."""
         self._body.append(part)
@@ -128,7 +119,7 @@ class Request:
         self.body_bytes += len(part)
         if self._ahead_bytes > BUFFER_BYTES_MAX:
             self._connection.flow()
-        if not self._whole:
+        if self._wanted is not None and not self._whole:
             self.wake()
 
     def wake(self) -> None:
@@ -175,17 +166,25 @@ class Request:
 
     def response_bytes(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> None:
         """Answer all at once."""
+        self.respond(status, _lines(headers), body)
+
+    def respond(self, status: int, lines: str, body: bytes) -> None:
+        """Answer all at once, with these lines in the head."""
         self.started = self._ended = True
-        head = self._head(status, headers, f"content-length: {len(body)}\r\n")
+        head = self._head(status, lines, f"content-length: {len(body)}\r\n")
         self._connection.write_soon(head if self.method == "HEAD" else head + body)
 
     def response_stream(self, status: int, headers: Sequence[tuple[str, str]]) -> Request:
         """Begin to answer part by part."""
+        return self.stream(status, _lines(headers))
+
+    def stream(self, status: int, lines: str) -> Request:
+        """Begin to answer part by part, with these lines in the head."""
         self.started = True
         if not self.chunks:
             self.keep = False
         length = "transfer-encoding: chunked\r\n" if self.chunks else ""
-        self._connection.write_soon(self._head(status, headers, length))
+        self._connection.write_soon(self._head(status, lines, length))
         return self
 
     async def send_bytes(self, data: bytes) -> None:
@@ -201,19 +200,12 @@ class Request:
             self._connection.write_soon(b"0\r\n\r\n")
         return self.started and self._connection.keeps(self)
 
-    def _head(self, status: int, headers: Sequence[tuple[str, str]], length: str) -> bytes:
+    def _head(self, status: int, lines: str, length: str) -> bytes:
         connection = self._connection
-        lines = [STATUS_LINES[status]]
-        lines += [f"{name}: {value}\r\n" for name, value in headers]
-        lines.append(f"date: {connection.date}\r\n{length}")
         self.keep = connection.keeps(self)
-        if not self.keep:
-            lines.append("connection: close\r\n")
-        lines.append("\r\n")
-        head = "".join(lines)
-        assert head.count("\n") == len(headers) + 3 + bool(length) + (not self.keep), (
-            "one line each"
-        )
+        close = "" if self.keep else "connection: close\r\n"
+        head = f"{STATUS_LINES[status]}{lines}date: {connection.date}\r\n{length}{close}\r\n"
+        assert "\r\n\r\n" not in lines, "a head within a head"
         return head.encode("latin-1", "replace")
 
     async def _more(self) -> None:
@@ -227,3 +219,16 @@ class Request:
             await self._wanted
         if self.arriving and connection.lost:
             raise ProtocolClosed
+
+
+def _lines(headers: Sequence[tuple[str, str]]) -> str:
+    lines = [f"{name}: {value}" for name, value in headers]
+    assert all(line.isprintable() for line in lines), "a line break in a header"
+    return "".join(f"{line}\r\n" for line in lines)
+
+
+def _in_lower_case(name: bytes) -> str:
+    written = name.lower().decode("latin-1")
+    if len(_NAMES) < NAMES_MAX:
+        _NAMES[name] = written
+    return written

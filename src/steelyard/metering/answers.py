@@ -67,11 +67,16 @@ class _Failure(msgspec.Struct):
     base_resp: _Status | None = None
 
 
+_NULL = Raw(b"null")
+
+
 class _Body(msgspec.Struct):
     usage: dict[str, object] | None = None
-    choices: Raw = Raw(b"null")
-    data: Raw = Raw(b"null")
+    choices: Raw = _NULL
+    data: Raw = _NULL
     id: object = None
+    error: Raw = _NULL
+    base_resp: Raw = _NULL
 
 
 _FAILURE = msgspec.json.Decoder(_Failure)
@@ -83,18 +88,19 @@ def read_body(body: bytes) -> Reading:
     try:
         found = _BODY.decode(body)
     except (msgspec.DecodeError, RecursionError):
-        found = _Body()
+        found = _Body(error=Raw(body))
     texts = None
+    may_have_failed = found.error is not _NULL or found.base_resp is not _NULL
     choices = bytes(found.choices)
     if not found.usage:
         output, reasoning = find_texts(choices, streamed=False)
         texts = Texts(unescape(b"".join(output)), unescape(b"".join(reasoning)))
-    answered = choices not in {b"null", b"[]"} or bytes(found.data) != b"null"
+    answered = choices not in (b"null", b"[]") or bytes(found.data) != b"null"
     return Reading(
         usage=found.usage or None,
         done=False,
         finished=answered,
-        error=body[:_ERROR_BYTES_MAX] if failed(body) else None,
+        error=body[:_ERROR_BYTES_MAX] if may_have_failed and failed(body) else None,
         chunks=int(answered),
         upstream_id=found.id[:ID_CHARS_MAX] if isinstance(found.id, str) else None,
         produced=texts,

@@ -102,12 +102,13 @@ class OpenSegment:
         return seal.sha256
 
     def _write(self, data: bytes) -> None:
-        assert self.offset + len(data) <= self.allocated, "room comes before need"
-        written = os.pwrite(self.fd, data, self.offset)
-        while written < len(data):
-            written += os.pwrite(self.fd, data[written:], self.offset + written)
+        offset, size = self.offset, len(data)
+        assert offset + size <= self.allocated, "room comes before need"
+        written = os.pwrite(self.fd, data, offset)
+        while written < size:
+            written += os.pwrite(self.fd, data[written:], offset + written)
         self._hash.update(data)
-        self.offset += written
+        self.offset = offset + size
 
 
 def sync(fd: int) -> None:

@@ -32,6 +32,7 @@ RECORD_BYTES_MORE = 2048
 FULL_RETRY_US = 1_000_000
 """How long after a refusal the disk is not asked again."""
 
+_RECORD_MORE = RECORD_BYTES_MORE + frames.AROUND_BYTES
 _FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EMFILE, errno.ENFILE})
 
 
@@ -109,12 +110,14 @@ class JournalWriter:
 
         Raises: JournalFullError, with nothing written; JournalError.
         """
-        payload = frames.encode(announcement)
-        before = self._running.get(announcement.call_id)
-        more = _room(payload) - (_room(before) if before is not None else 0)
+        payload, call_id = frames.encode(announcement), announcement.call_id
+        more = len(payload) + _RECORD_MORE
+        before = self._running.get(call_id)
+        if before is not None:
+            more -= len(before) + _RECORD_MORE
         self._make_room(len(payload) + frames.AROUND_BYTES, more)
         self._append(frames.ANNOUNCEMENT, payload, 0)
-        self._running[announcement.call_id] = payload
+        self._running[call_id] = payload
         self._kept += more
 
     def record(self, record: UsageRecord) -> None:
@@ -123,15 +126,15 @@ class JournalWriter:
         Raises: JournalFullError when it was not announced, or is longer than RECORD_BYTES_MORE
         allows, and there is no room; JournalError.
         """
-        payload = frames.encode(record)
+        payload, call_id = frames.encode(record), record.call_id
         size = len(payload) + frames.AROUND_BYTES
-        announced = self._running.get(record.call_id)
-        kept = _room(announced) if announced is not None else 0
+        announced = self._running.get(call_id)
+        kept = len(announced) + _RECORD_MORE if announced is not None else 0
         if size > kept:
             self._make_room(size, -kept)
         self._append(frames.RECORD, payload, 1)
         if announced is not None:
-            del self._running[record.call_id]
+            del self._running[call_id]
             self._kept -= kept
 
     def block(self, records: Sequence[UsageRecord]) -> None:
@@ -175,7 +178,8 @@ class JournalWriter:
                     loop = asyncio.get_running_loop()
                     self._flushing = loop.run_in_executor(None, self._flush)
                 await asyncio.shield(self._flushing)
-        self._check()
+        if self._failure is not None:
+            self._check()
 
     def close(self) -> None:
         """Seal the last segment; should calls be running still, leave it to recovery.
@@ -218,7 +222,8 @@ class JournalWriter:
 
     def _make_room(self, size: int, more: int) -> None:
         """See to it that ``size`` bytes fit now, and ``more`` than is kept can be kept."""
-        self._check()
+        if self._failure is not None:
+            self._check()
         segment = self._segment
         rolls = segment.offset + size > self._segment_bytes_max and segment.frames > self._carried
         needed = size + self._kept + more + frames.SEAL_BYTES
@@ -237,7 +242,8 @@ class JournalWriter:
             raise self._refusal(exc) from exc
 
     def _append(self, kind: bytes, payload: bytes, records: int) -> None:
-        self._check()
+        if self._failure is not None:
+            self._check()
         try:
             self._written += self._segment.append(kind, payload, records)
         except OSError as exc:
@@ -304,10 +310,6 @@ class JournalWriter:
                 self._failure = str(exc)
             else:
                 self._on_disk = target
-
-
-def _room(announcement: bytes) -> int:
-    return len(announcement) + RECORD_BYTES_MORE + frames.AROUND_BYTES
 
 
 def _take(folder: Path, writer_id: str) -> int:

@@ -56,7 +56,7 @@ def weigh(reading: Reading, asked: Mapping[str, Raw], counter: Counter | None = 
     """
     told = openai_usage(reading.usage) if reading.usage else Told({})
     source: Source = "counted" if counter is not None else "estimated"
-    meters = dict(told.meters)
+    meters = told.meters
     sources: dict[str, Source] = dict.fromkeys(meters, "upstream")
     if "input_tokens" not in meters:
         meters["input_tokens"] = prompt_tokens(asked, counter)

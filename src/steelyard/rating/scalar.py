@@ -263,6 +263,8 @@ def _repriced(
 
 def tariff_for(record: UsageRecord, offer: Offer) -> Tariff:
     """The prices of a call: those of the window that it falls into, or else the offer's own."""
+    if not offer.peaks:
+        return tariff_of(offer, None)
     return tariff_of(offer, calendar.peak_of(offer, record.at_us, ended_us(record)))
 
 

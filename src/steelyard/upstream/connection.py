@@ -256,7 +256,7 @@ class Answer:
         """Wait for the head; True when the connection was stale. Raises: UpstreamError."""
         try:
             while not self.status and self._error is None:
-                await self._wait()
+                await self._more()
         except asyncio.CancelledError:
             self.close()
             raise
@@ -272,7 +272,7 @@ class Answer:
                 return b""
             if self._error is not None:
                 raise self._error
-            await self._wait()
+            await self._more()
         parts, self.parts, self._size = self.parts, [], 0
         if self.paused and self._connection is not None:
             self.paused = False
@@ -292,7 +292,8 @@ class Answer:
 
     def expire(self) -> None:
         """Its deadline has passed."""
-        self.fail(Kind.TIMEOUT, "the upstream was silent for too long")
+        if self._waiter is not None and not self._waiter.done():
+            self.fail(Kind.TIMEOUT, "the upstream was silent for too long")
 
     def fail(self, kind: Kind, detail: str, cause: Exception | None = None) -> None:
         """End with an error: what has arrived can still be read, unless it is too much."""
@@ -349,20 +350,17 @@ class Answer:
             connection.drop()
         self._wake()
 
-    async def _wait(self) -> None:
-        """Wait for more; the first byte has one deadline, each one after it its own."""
+    def _more(self) -> asyncio.Future[None]:
+        """Done when there is more; the first byte has one deadline, each one after it its own."""
         pool = self._pool
         if self.left == pool.limits.answer_bytes_max:
             self.deadline = self._asked_s + pool.limits.first_byte_s
         else:
             self.deadline = pool.vigil.now_s + pool.limits.between_s
         self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-            self.deadline = inf
+        return self._waiter
 
     def _wake(self) -> None:
+        self.deadline = inf
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)

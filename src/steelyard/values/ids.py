@@ -6,10 +6,11 @@ import hashlib
 import struct
 import uuid
 
-_VERSION_7 = 0x7
-_VARIANT_RFC = 0x2
+_VERSION = 0x7 << 12
+_VARIANT = 0x2 << 62
 _HASH = struct.Struct(">HQ")
 _HALVES = struct.Struct(">QQ")
+"""An id, in halves that fit a machine's word."""
 
 
 def uuid7(at_us: int, random_bits: int) -> bytes:
@@ -17,11 +18,9 @@ def uuid7(at_us: int, random_bits: int) -> bytes:
 
     Source: RFC 9562, section 5.7.
     """
-    at_ms = at_us // 1000
-    high = (at_ms & (2**48 - 1)) << 80
-    middle = (_VERSION_7 << 76) | (((random_bits >> 62) & 0xFFF) << 64)
-    low = (_VARIANT_RFC << 62) | (random_bits & (2**62 - 1))
-    return (high | middle | low).to_bytes(16, "big")
+    at_ms = (at_us // 1000) & (2**48 - 1)
+    high = (at_ms << 16) | _VERSION | ((random_bits >> 62) & 0xFFF)
+    return _HALVES.pack(high, _VARIANT | (random_bits & (2**62 - 1)))
 
 
 def content_id(at_us: int, content: bytes) -> bytes:
@@ -29,11 +28,11 @@ def content_id(at_us: int, content: bytes) -> bytes:
 
     The same content at the same time always has the same id, so a second import adds nothing.
     """
-    # What ``uuid7`` does with the first 74 of these 80 bits, in halves that fit a machine's word.
+    # What ``uuid7`` does with the first 74 of these 80 bits.
     first, rest = _HASH.unpack(hashlib.blake2b(content, digest_size=_HASH.size).digest())
     at_ms = (at_us // 1000) & (2**48 - 1)
-    high = (at_ms << 16) | (_VERSION_7 << 12) | (first >> 4)
-    return _HALVES.pack(high, (_VARIANT_RFC << 62) | ((first & 0xF) << 58) | (rest >> 6))
+    high = (at_ms << 16) | _VERSION | (first >> 4)
+    return _HALVES.pack(high, _VARIANT | ((first & 0xF) << 58) | (rest >> 6))
 
 
 def text(call_id: bytes) -> str:

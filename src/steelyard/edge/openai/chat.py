@@ -34,6 +34,7 @@ class _Chat(msgspec.Struct, frozen=True):
 
 
 _CHAT = msgspec.json.Decoder(_Chat)
+_NO_OPTIONS = _Options()
 
 
 def ask(body: bytes) -> Ask | Refusal:
@@ -42,7 +43,7 @@ def ask(body: bytes) -> Ask | Refusal:
     if isinstance(understood, Refusal):
         return understood
     chat, fields = understood
-    options = chat.stream_options or _Options()
+    options = chat.stream_options or _NO_OPTIONS
     include_usage = options.include_usage is True
     return Ask(
         kind="chat",
