@@ -172,8 +172,11 @@ def record(
     counted when it was answered, whole or until the caller hung up.
     """
     arrival, key, ask, deployment = attempt.arrival, attempt.key, attempt.ask, attempt.deployment
-    measured = _measured(attempt, end)
-    measured["egress_bytes"] = end.sent_bytes + len(end.body)
+    measured = {
+        "ingress_bytes": ask.ingress_bytes,
+        "compute_ms": end.compute_ms,
+        "egress_bytes": end.sent_bytes + len(end.body),
+    }
     if end.outcome != "failed":
         measured["requests"] = 1
     meters = end.meters | measured if end.meters else {}

@@ -104,6 +104,8 @@ class Router:
         found = plan.open_to
         if len(found) > 1:
             found = self._ordered(call, plan.wanted, plan.route, found, now_us)
+        elif found and not plan.route.fallback and self.of(found[0].deployment.id).closed:
+            return iter(found)
         first = [each for each in found if self._admits(each, now_us)]
         if first and not plan.route.fallback:
             return iter(first)

@@ -46,17 +46,21 @@ class Seats:
 
     def take(self, choice: Choice) -> bool:
         """Take a place at a deployment, if it has one."""
-        if not self._places.takes(choice.deployment.id, choice.deployment.capacity):
+        capacity = choice.deployment.capacity
+        if capacity is None:
+            return True
+        if not self._places.takes(choice.deployment.id, capacity):
             return False
         self._taken.append(choice)
         return True
 
     def leave(self, choice: Choice) -> None:
         """Give a place back."""
-        self._taken.remove(choice)
-        self._places.leave(choice.deployment.model, choice.deployment.id)
+        if choice in self._taken:
+            self._taken.remove(choice)
+            self._places.leave(choice.deployment.model, choice.deployment.id)
 
     def leave_all(self) -> None:
         """Give back what is left: the places of attempts that were not made."""
-        for choice in tuple(self._taken):
-            self.leave(choice)
+        while self._taken:
+            self.leave(self._taken[-1])

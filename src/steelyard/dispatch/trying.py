@@ -91,7 +91,7 @@ class Trying:
                 return refusals.overloaded()
             self._asked.append(choice)
             self._desk.router.budget.earn()
-            refusal = self._announce(attempt := self._attempt(choice))
+            refusal = announce(self._desk, attempt := self._attempt(choice))
             if refusal is not None:
                 return refusal
             while True:
@@ -141,7 +141,8 @@ class Trying:
             seen.leave()
             if race is not None:
                 race.flights.remove(flight)
-            self._seats.leave(choice)
+            if choice.deployment.capacity is not None:
+                self._seats.leave(choice)
         note(seen, attempt, end, flight.opened_us + end.taken_us)
         if race is None:
             self._course.waited_us += end.waited_us

@@ -23,10 +23,16 @@ class Vitals(msgspec.Struct, kw_only=True):
     measured_us: int = 0
     breaker: Breaker = CLOSED
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing keeps calls away."""
+        return self.breaker.until_us is None
+
     def enter(self, now_us: int) -> None:
         """An attempt begins."""
         self.in_flight += 1
-        self.breaker = breaker.entered(self.breaker, now_us)
+        if self.breaker.until_us is not None:
+            self.breaker = breaker.entered(self.breaker, now_us)
 
     def leave(self) -> None:
         """An attempt is over."""

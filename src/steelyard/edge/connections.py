@@ -62,6 +62,10 @@ class House(Protocol):
     """By which what is waited for is measured."""
     stopping: asyncio.Event
 
+    def flush_soon(self, connection: Connection) -> None:
+        """Flush a connection, with whatever else has something to send, before the loop goes on."""
+        ...
+
     def forget(self, connection: Connection) -> None:
         """A connection is closed."""
         ...
@@ -241,12 +245,9 @@ class Connection(asyncio.Protocol):
             self._transport.write(data)
 
     def write_soon(self, data: bytes) -> None:
-        """Send when all that can be done now is done.
-
-        What many callers get is sent in a row: who wakes for the first is awake for the others.
-        """
+        """Send when all that can be done now is done."""
         if not self._soon:
-            self._loop.call_soon(self.flush)
+            self._server.flush_soon(self)
         self._soon.append(data)
 
     def flush(self) -> None:

@@ -41,6 +41,7 @@ class Server:
         self.date = formatdate(usegmt=True)
         self.vigil = Vigil(LOOK_S)
         self.stopping = asyncio.Event()
+        self._flushing: list[Connection] = []
         self._listening = asyncio.Event()
         self._lingers = False
         self._empty = asyncio.Event()
@@ -76,6 +77,20 @@ class Server:
         self.stopping.set()
         for each in () if linger else tuple(self.connections):
             each.leave()
+
+    def flush_soon(self, connection: Connection) -> None:
+        """Flush a connection with all others that have something to send, before the loop goes on.
+
+        In a row: who wakes for the first is awake for the others.
+        """
+        if not self._flushing:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._flushing.append(connection)
+
+    def _flush(self) -> None:
+        flushing, self._flushing = self._flushing, []
+        for each in flushing:
+            each.flush()
 
     def forget(self, connection: Connection) -> None:
         """A connection is closed."""

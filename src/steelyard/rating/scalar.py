@@ -94,10 +94,12 @@ def price_pico(record: UsageRecord, offer: Offer) -> int:
     tariff, charged = tariff_for(record, offer), record.meters
     price, priced = 0, False
     if tariff.kind == "whole" and not tariff.blocks:
-        prices = offers.tier_for(tariff, tiered.prompt_tokens(charged)).rates.prices
-        for meter, units in charged.items():
-            if units and meter in prices:
-                price += units * prices[meter]
+        tier = tariff.tiers[0]
+        if tier.up_to is not None:
+            tier = offers.tier_for(tariff, tiered.prompt_tokens(charged))
+        for meter, each in tier.rates.prices.items():
+            if units := charged.get(meter):
+                price += units * each
                 priced = True
     else:
         for meter in METERS:

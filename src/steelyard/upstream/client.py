@@ -59,6 +59,7 @@ class Client:
         self.connections: set[Connection] = set()
         self.idle: list[Connection] = []
         self.waiting: set[Answer] = set()
+        self._sending: list[tuple[Connection, bytes]] = []
         self._connecting: dict[asyncio.Timeout, float] = {}
         """Who connects, and until when."""
         shortest = min(limits.connect_s, limits.first_byte_s, limits.between_s, IDLE_S)
@@ -170,6 +171,22 @@ class Client:
         self.waiting.add(answer)
         if self._timer is None:
             self._look_on(loop)
+
+    def send_soon(
+        self, connection: Connection, data: bytes, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        """Send, with whatever else is asked before the loop goes on.
+
+        In a row: who wakes for the first is awake for the others.
+        """
+        if not self._sending:
+            loop.call_soon(self._send)
+        self._sending.append((connection, data))
+
+    def _send(self) -> None:
+        sending, self._sending = self._sending, []
+        for connection, data in sending:
+            connection.send(data)
 
     def release(self, connection: Connection) -> None:
         """Keep a connection whose answer is whole, when it may be used again."""

@@ -36,6 +36,12 @@ class Pool(Protocol):
         """Look at an answer's deadline until it is let go."""
         ...
 
+    def send_soon(
+        self, connection: Connection, data: bytes, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        """Send, with whatever else is asked before the loop goes on."""
+        ...
+
     def release(self, connection: Connection) -> None:
         """Keep a connection whose answer is whole, when it may be used again."""
         ...
@@ -77,14 +83,13 @@ class Connection(asyncio.Protocol):
     def ask(self, head: bytes, body: bytes, *, used: bool) -> Answer:
         """Send a request; its answer is fed as it arrives."""
         assert self._answer is None
-        assert self._transport is not None
         answer = self._answer = Answer(self, self._pool, self._loop, used=used)
         self._pool.watch(answer, self._loop)
-        # In a row with what else is asked now: who wakes for the first is awake for the others.
-        self._loop.call_soon(self._send, head + body)
+        self._pool.send_soon(self, head + body, self._loop)
         return answer
 
-    def _send(self, data: bytes) -> None:
+    def send(self, data: bytes) -> None:
+        """Send, or not any more."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
