@@ -120,7 +120,7 @@ class Paying:
         covered = (found.amount - fixed) // price_pico if found.amount < need.most else first
         if covered < first:
             each = max(1, covered // call.ask.choices)
-            caller.note(((CLAMPED, str(each)),))
+            caller.note(f"{CLAMPED}: {each}\r\n")
             call = msgspec.structs.replace(call, ask=clamped(call.ask, each))
             wanting = wanting._replace(call=call, first=covered, most=covered)
         return self._with(wanting, found)
