@@ -287,7 +287,7 @@ def explain_call(
 
     Raises: DamageError when the journal can't be read any more; OSError for the lines.
     """
-    from steelyard.clerk import batch, parquet
+    from steelyard.clerk import batch, bought, parquet
     from steelyard.rating import explaining
 
     books = open_books(engine)
@@ -298,7 +298,12 @@ def explain_call(
     records = batch.reread(opened.root / "journal", ranges).records
     record = next(each for each in records if each.call_id == call_id)
     found = books.editions([record.edition]).get(record.edition)
-    edition = opened.edition if found is None else found[1]
+    known = {record.edition: opened.edition if found is None else found[1]}
+    edition = bought.documents(
+        known,
+        lambda: [each.fact for each in books.facts() if each.batch <= number],
+        record.at_us,
+    )[record.edition]
     lines = parquet.lines_of(opened.root / "lines", number, call_id)
     return explaining.explain(record, edition, lines, language)
 

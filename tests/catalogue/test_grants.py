@@ -72,7 +72,11 @@ FAULTS = [
     (PLAN + 'includes = { calls = { "5h" = 0 } }', "10:24: write a whole number between 1 and"),
     (PLAN + "includes = { calls = {} }", "10:14: nothing is included; write { month = 90_000 }"),
     (PLAN + "includes = { calls = true }", "10:14: write a whole number between 1 and"),
-    (RESERVED + "input_tpm = 5", '6:1: "output_tpm" is missing; write output_tpm = ...'),
+    (PLAN, "6:1: how much? Write includes = { calls = 90_000 }, or the fee"),
+    (PLAN + 'includes = { calls = 5 }\nfee = "f"', "6:1: how much? Write includes"),
+    (PLAN + 'fee = "f"\nkind = "calls"', '10:1: this contract has no fee "f"; there is none yet'),
+    (RESERVED + "input_tpm = 5", "6:1: how much? Write input_tpm and output_tpm, or"),
+    (RESERVED + 'throughput = "t"', '10:1: this contract has no throughput "t"; there is none yet'),
     (RESERVED + 'input_tpm = 5\noutput_tpm = 5\nburn = [{ per_token = { images = "1" } }]',
      '12:25: "images" is no meter that counts here'),
 ]  # fmt: skip

@@ -26,9 +26,10 @@ from steelyard.catalogue.documents import (
     Terms,
 )
 from steelyard.catalogue.items import tables
+from steelyard.catalogue.items.kinds import Fee, Item, Throughput
 from steelyard.catalogue.names import Identifier, Pattern, Text
 from steelyard.catalogue.shapes import shape, shapes
-from steelyard.catalogue.sheets import Found, Sheet
+from steelyard.catalogue.sheets import Found, Sheet, suggestion
 from steelyard.values import money, periods
 
 _GIVEN = ("grant", "subscription", "capacity")
@@ -78,6 +79,7 @@ def read(sheet: Sheet, studio_zone: str) -> Found[Contract] | None:
     rules = [_rule(row, zone or "UTC") for row in rows]
     given = _given(sheet, zone or "UTC")
     items = tables.read(sheet, currency or "CNY")
+    _bought(sheet, given, items)
     if currency is None or zone is None or terms is None or len(sheet.faults) > before:
         return None
     contract = Contract(
@@ -104,6 +106,17 @@ def _given(sheet: Sheet, zone: str) -> tuple[Grant, ...]:
         ("capacity", capacity.read(sheet, zone)),
     )
     return grants.ordered(sheet, found)
+
+
+def _bought(sheet: Sheet, given: tuple[Grant, ...], items: tuple[Item, ...]) -> None:
+    """See that what is bought as an item is sold by one."""
+    for name, field, kind in (("subscription", "fee", Fee), ("capacity", "throughput", Throughput)):
+        sold = {each.id for each in items if isinstance(each, kind)}
+        for place, row in enumerate(sheet.rows(name)):
+            wanted = next((each.of for each in given if each.id == row.get("id")), "")
+            if wanted and wanted not in sold:
+                reason = f'this contract has no {field} "{wanted}"{suggestion(wanted, sold)}'
+                sheet.fault((name, place, field), reason)
 
 
 def _terms(sheet: Sheet, raw: _Terms) -> Terms | None:

@@ -252,6 +252,8 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """Whether calls beyond it are charged, or refused."""
     paid: bool = False
     """It was bought, and not given; of equal ones what was given goes first."""
+    of: str = ""
+    """The item whose terms or orders say how much there is: this covers nothing by itself."""
 
 
 class PriceBook(msgspec.Struct, frozen=True, kw_only=True):

@@ -58,6 +58,8 @@ def size(given: Grant, parts: int, currency: str, language: Language) -> str:
 
 
 def _what(given: Grant, currency: str, language: Language) -> str:
+    if given.of:
+        return say(language, "given_of", item=given.of)
     if not given.quotas:
         return size(given, given.size, currency, language)
     found = [

@@ -102,10 +102,10 @@ def ordered(sheet: Sheet, some: tuple[tuple[str, tuple[Grant, ...]], ...]) -> tu
                 reason = f'this contract has a {name} "{taken}" already'
                 sheet.fault((name, place, "id"), reason)
             seen.add(taken)
-    return tuple(sorted((grant for _, grants in some for grant in grants), key=_order))
+    return tuple(sorted((grant for _, grants in some for grant in grants), key=order))
 
 
-def _order(grant: Grant) -> tuple[object, ...]:
+def order(grant: Grant) -> tuple[object, ...]:
     """Units before money; by priority; given before paid; the soonest expiry; the oldest.
 
     What is there anew each period expires with it, so it goes before what does not.

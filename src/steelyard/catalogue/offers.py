@@ -225,7 +225,8 @@ def patterns(grant: Grant) -> tuple[str, ...]:
 
 def _covers(grant: Grant, model: str, called: Called, instant: int) -> bool:
     return (
-        any(fnmatchcase(model, each) for each in patterns(grant))
+        not grant.of
+        and any(fnmatchcase(model, each) for each in patterns(grant))
         and matches(grant.labels, called)
         and called.service_tier not in grant.tiers_excluded
         and grant.from_us <= instant

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import cast
+from typing import Literal, cast
 
 from steelyard.catalogue import grants
 from steelyard.catalogue.burns import RawBurn
 from steelyard.catalogue.documents import UNITS_COUNTED_MAX, Grant, Quota
 from steelyard.catalogue.grants import Given, Scope, Sized
+from steelyard.catalogue.names import Identifier
 from steelyard.catalogue.places import Path
 from steelyard.catalogue.shapes import shapes
 from steelyard.catalogue.sheets import Found, Sheet, Table
@@ -19,6 +20,8 @@ class RawSubscription(Scope, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """A ``[[subscription]]`` as it is written."""
 
     includes: Table | None = None
+    fee: Identifier | None = None
+    kind: Literal["calls", "tokens", "credits"] = "credits"
     burn: tuple[RawBurn, ...] = ()
     round: object = None
 
@@ -26,11 +29,31 @@ class RawSubscription(Scope, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 def read(sheet: Sheet, zone: str) -> tuple[Grant, ...]:
     """What the subscriptions of a contract's sheet include; faulty ones are noted."""
     rows = shapes(sheet, "subscription", RawSubscription)
-    found = (included(row, zone) for row in rows if row.value.includes is not None)
+    found = (_subscription(row, zone) for row in rows)
     return tuple(grant for grant in found if grant is not None)
 
 
-def included(row: Found[RawSubscription], zone: str) -> Grant | None:
+def _subscription(row: Found[RawSubscription], zone: str) -> Grant | None:
+    raw = row.value
+    if (raw.fee is None) == (raw.includes is None):
+        row.fault(
+            (), "how much? Write includes = { calls = 90_000 }, or the fee whose plans say it"
+        )
+        return None
+    return _included(row, zone) if raw.fee is None else _of_fee(row, zone, raw.fee)
+
+
+def _of_fee(row: Found[RawSubscription], zone: str, fee: str) -> Grant | None:
+    """What the terms of a fee include: how much, its plans say."""
+    raw = row.value
+    given = grants.burning(row, raw.kind, [Fraction(1)], raw.burn, raw.round)
+    if given is None:
+        return None
+    more = {"of": fee, "shared": raw.shared is None or raw.shared, "paid": True}
+    return grants.grant_of(row, raw, given._replace(size=0), zone, more)
+
+
+def _included(row: Found[RawSubscription], zone: str) -> Grant | None:
     """What one subscription includes: a grant with a quota for each window."""
     raw = row.value
     table = cast("Table", raw.includes)

@@ -16,8 +16,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute
 
-from steelyard.catalogue.documents import Edition
-from steelyard.clerk import dedupe
+from steelyard.clerk import bought, dedupe
 from steelyard.clerk.books import SetAside
 from steelyard.clerk.drawn import Before, Drawn, Editions
 from steelyard.ledger.chain import Batch
@@ -213,7 +212,11 @@ def _rerate(run: _Run, batch: Batch, counters: Mapping[Counter, int]) -> _Rerate
 def _rate(
     run: _Run, batch: Batch, records: Sequence[UsageRecord], counters: Mapping[Counter, int]
 ) -> columnar.Rated:
-    known: dict[int, Edition] = {number: each for number, (_, each) in run.editions.items()}
+    known = bought.documents(
+        {number: each for number, (_, each) in run.editions.items()},
+        lambda: [each.fact for each in run.before.facts() if each.batch <= batch.number],
+        max((record.at_us for record in records), default=0),
+    )
     opens = periods.month(batch.first_open) if batch.first_open else None
     return columnar.rate(columnar.columns(records), known, opens, counters)
 

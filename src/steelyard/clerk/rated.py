@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from steelyard.clerk import dedupe
+from steelyard.clerk import bought, dedupe
 from steelyard.clerk.batch import Gathered
 from steelyard.clerk.drawn import Before, Drawn
 from steelyard.ledger.chain import Batch
@@ -23,7 +23,11 @@ def draw(before: Before, gathered: Gathered) -> Drawn:
     told = dedupe.sift_facts(gathered.facts, before.facts)
     editions = before.editions({record.edition for record in sifted.records})
     used = sorted(editions)
-    known = {number: editions[number][1] for number in used}
+    known = bought.documents(
+        {number: editions[number][1] for number in used},
+        lambda: [*(each.fact for each in before.facts()), *told.facts],
+        max((record.at_us for record in sifted.records), default=0),
+    )
     opens = periods.month(first_open) if first_open else None
     counters: Mapping[Counter, int] = {}
     if any(map(counts, known.values())):

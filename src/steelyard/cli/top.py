@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +19,7 @@ from sqlalchemy.exc import OperationalError
 
 from steelyard import app, studio
 from steelyard.catalogue.documents import Edition
+from steelyard.clerk import bought
 from steelyard.cli.failing import fail
 from steelyard.cli.top_screen import screen
 from steelyard.lab import pulse as lab
@@ -35,6 +36,9 @@ WINDOW_S = 10.0
 """Over how long rates are taken: short enough to see a change, long enough to see a quiet model."""
 
 SPARKS_MAX = 60
+_AHEAD_US = 366 * 24 * 3_600_000_000
+"""How far ahead the terms of fees are looked at; who looks longer begins again."""
+
 TIMEOUT_S = 3.0
 _HTTP_OK = 200
 _HTTP_NOT_FOUND = 404
@@ -161,8 +165,10 @@ def _takings(opened: Studio | None) -> Generator[Takings | None]:
         try:
             books = app.open_books(engine)
 
-            def editions(numbers: Iterable[int]) -> dict[int, Edition]:
-                return {number: found for number, (_, found) in books.editions(numbers).items()}
+            def editions(numbers: Iterable[int]) -> Mapping[int, Edition]:
+                found = {number: each for number, (_, each) in books.editions(numbers).items()}
+                ahead_us = time.time_ns() // 1000 + _AHEAD_US
+                return bought.documents(found, lambda: [f.fact for f in books.facts()], ahead_us)
 
             yield Takings(opened.root / "journal", _standing(books), editions)
         finally:

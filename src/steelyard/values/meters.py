@@ -94,7 +94,7 @@ PRICED_PER: dict[str, tuple[int, str]] = {
     "input TPM-day": (10**4, "10K TPM-d"),
     "output TPM-day": (10**3, "1K TPM-d"),
     "coin": (100, "100 coins"),
-    "pico-unit": (10**12, "1 credit"),
+    "pico-unit": (10**12, "10¹²"),
 }
 """For how many of a unit a price is printed, and what to call them; else for one."""
 

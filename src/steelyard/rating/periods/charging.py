@@ -82,7 +82,7 @@ def charge(edition: Edition, contract: str, known: Known, month: Month) -> list[
     if not any(each.items for each in versions):
         return []
     span = Span(month, *periods.bounds_us(month, versions[0].zone))
-    told = _told(versions, known.events)
+    told = tell(versions, known.events)
     by_kind = [(name, item, _kind(item)) for name, item in told.items()]
     drafts = [
         Draft(name, due)
@@ -158,7 +158,7 @@ def _bare(line: Line) -> Line:
     return msgspec.structs.replace(line, units=0, amount_pico=0, period="")
 
 
-def _told(versions: Sequence[Contract], happened: Sequence[Event]) -> dict[str, Told[Any]]:
+def tell(versions: Sequence[Contract], happened: Sequence[Event]) -> dict[str, Told[Any]]:
     """Each item that some version has, with its events, in the order of the newest version."""
     names = {item.id: item for version in versions for item in version.items}
     found: dict[str, Told[Any]] = {}
