@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -167,7 +168,7 @@ def _takings(opened: Studio | None) -> Generator[Takings | None]:
 
             def editions(numbers: Iterable[int]) -> Mapping[int, Edition]:
                 found = {number: each for number, (_, each) in books.editions(numbers).items()}
-                ahead_us = time.time_ns() // 1000 + _AHEAD_US
+                ahead_us = periods.to_us(datetime.now(UTC)) + _AHEAD_US
                 return bought.documents(found, lambda: [f.fact for f in books.facts()], ahead_us)
 
             yield Takings(opened.root / "journal", _standing(books), editions)
