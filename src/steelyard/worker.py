@@ -27,7 +27,7 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from steelyard import app, published
+from steelyard import app, published, stopped
 from steelyard.catalogue.documents import Deployment
 from steelyard.covering import Covering
 from steelyard.dispatch import breaker
@@ -167,6 +167,7 @@ async def run(opened: Published, options: Options) -> int:
         aside = (
             asyncio.create_task(snapshots.watch(renewal.keys)),
             asyncio.create_task(telemetry.numbers.publish()),
+            asyncio.create_task(stopped.follow(desk, studio)),
         )
         try:
             await covering.follow(studio)

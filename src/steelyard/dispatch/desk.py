@@ -17,6 +17,7 @@ from steelyard.dispatch.paying import Paying
 from steelyard.dispatch.places import Places, Ticket
 from steelyard.dispatch.router import Router
 from steelyard.dispatch.snapshot import Snapshot
+from steelyard.dispatch.stopping import Booked
 from steelyard.dispatch.windows import Now
 from steelyard.governance.keys import Key
 from steelyard.upstream.transport import Transport
@@ -80,6 +81,8 @@ class Desk:
         self.allowances: Allowances = LocalAllowances()
         self.paying: Paying | None = None
         """How calls are paid whose cover is limited; None: no call's is."""
+        self.booked: Booked | None = None
+        """What the books have counted of contracts that stop calls; None: none does."""
         self.router = Router(limits.retry_percent)
         self.places = Places(limits.queue_calls_max, limits.queue_s)
         self.draining = False

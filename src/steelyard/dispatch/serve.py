@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from steelyard.catalogue.offers import Offer
-from steelyard.dispatch import cache, costs, limiting, records, refusals, shadows
+from steelyard.dispatch import cache, costs, limiting, records, refusals, shadows, stopping
 from steelyard.dispatch.allowances import UNLIMITED, Held, Turned
 from steelyard.dispatch.attempts import HTTP_OK, told
 from steelyard.dispatch.cache import Kept, Slot
@@ -70,7 +70,10 @@ def _plan(desk: Desk, call: Call) -> Plan | Refusal:
         return refusals.invalid(cache.HEADER, '"no-cache" or "no-store"')
     if call.arrival.clamp not in WISHES:
         return refusals.invalid(CLAMP_HEADER, '"never"')
-    return desk.router.plan(desk.snapshot, call)
+    plan = desk.router.plan(desk.snapshot, call)
+    if desk.booked is None or isinstance(plan, Refusal) or not plan.open_to:
+        return plan
+    return stopping.refusal(desk.booked, call, plan.open_to[0].offer) or plan
 
 
 async def _hold(desk: Desk, caller: Caller, call: Call) -> Held | Refusal:

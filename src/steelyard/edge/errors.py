@@ -67,14 +67,14 @@ ERRORS: dict[str, ErrorKind] = {
     Code.INSUFFICIENT_QUOTA: ErrorKind(
         429,
         "invalid_request_error",
-        "What may be used in a day, or a budget's hour, day, week, month or quarter, is used; "
-        "`retry-after` says when the next one begins.",
+        "What may be used in a day, a budget's hour, day, week, month or quarter, or a window of a "
+        "plan that stops, is used; `retry-after` says when there is more.",
     ),
     Code.COVER_USED_UP: ErrorKind(
         403,
         "invalid_request_error",
-        "A budget, what was paid in, or a credit limit does not cover the call any more; it has to "
-        "be raised, and waiting does not help.",
+        "A budget, what was paid in, a credit limit, or a grant that stops does not cover the call "
+        "any more; it has to be raised, and waiting does not help.",
     ),
     Code.COVER_HELD: ErrorKind(
         429,
