@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from steelyard.catalogue.documents import Deployment, Edition
     from steelyard.catalogue.phrases import Language
+    from steelyard.clerk.periodic import Order
     from steelyard.clerk.releasing import Keeper
     from steelyard.clerk.run import Clerk, Outcome
     from steelyard.dispatch.leasing import AllowanceStore
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from steelyard.ledger.chain import Batch
     from steelyard.metering.journal import JournalWriter
     from steelyard.rating.explaining import Explained
+    from steelyard.rating.lines import Line
     from steelyard.settings import GatewaySettings
     from steelyard.store.books import Books
     from steelyard.store.closings import Closings
@@ -255,10 +257,8 @@ def book_journal(
         return None
 
 
-def charge_period(
-    opened: Studio, engine: sa.Engine, clock: Clock, edition: int, period: str
-) -> int:
-    """Order that what is due of a period is booked, and wait until it is: the batch that did it.
+def charge_period(opened: Studio, engine: sa.Engine, clock: Clock, order: Order) -> int:
+    """Order that what is due by the period is booked, and wait until it is: the batch that did it.
 
     Raises: ClerkTakenError when the clerk that is running does not get on; JournalError.
     """
@@ -266,18 +266,28 @@ def charge_period(
     from steelyard.values import ids
 
     at_us = clock.wall_us()
-    order = periodic.fact(period, edition, at_us, ids.uuid7(at_us, secrets.randbits(_ID_BITS)))
+    fact = periodic.fact(order, at_us, ids.uuid7(at_us, secrets.randbits(_ID_BITS)))
     with open_facts(opened, clock) as journal:
-        journal.fact(order)
+        journal.fact(fact)
     books = open_books(engine)
     for _ in range(run.PATIENCE_PAUSES):
         book_journal(opened, engine, clock, lambda _: None)
-        number = books.carried_out(order.fact_id)
+        number = books.carried_out(fact.fact_id)
         if number is not None:
             return number
         time.sleep(_LOOK_S)
     msg = "the clerk that works on this studio does not get on; see what it says"
     raise run.ClerkTakenError(msg)
+
+
+def due(opened: Studio, engine: sa.Engine, order: Order, contract: str) -> list[Line]:
+    """All that is due of a contract in a period by the period, as the books stand now."""
+    from steelyard.clerk import periodic
+    from steelyard.clerk.book import Standing
+
+    root = opened.root
+    before = Standing(open_books(engine), root / "journal", root / "lines")
+    return periodic.due(before, order, contract)
 
 
 def explain_call(

@@ -13,7 +13,10 @@ from steelyard.catalogue import contracts
 from steelyard.catalogue.documents import Edition
 from steelyard.catalogue.sheets import Sheet
 from steelyard.clerk import closing, periodic
+from steelyard.clerk.batch import Journal
+from steelyard.clerk.book import Standing, book_calls
 from steelyard.clerk.closing import Closing, Refused
+from steelyard.clerk.periodic import Order
 from steelyard.clerk.publishing import publish
 from steelyard.store import tables
 from steelyard.store.closings import Closings
@@ -21,7 +24,7 @@ from steelyard.values import events, money, periods
 from steelyard.values.events import Event
 from steelyard.values.ids import content_id, uuid7
 from tests.clerk.desk import DOCUMENTS, Desk, altered, calls, journal, told
-from tests.clerk.ordering import audited
+from tests.clerk.ordering import audited, lines
 
 ZONE = "Asia/Shanghai"
 ITEMS = """
@@ -116,9 +119,10 @@ class Charging:
         )
         self.desk.book()
 
-    def charge(self, period: str) -> int:
+    def charge(self, period: str, **more) -> int:
         number = next(self._writers)
-        order = periodic.fact(period, self.number, 0, uuid7(number, number))
+        given = Order(period=period, edition=self.number, **more)
+        order = periodic.fact(given, 0, uuid7(number, number))
         told(self.desk.root, f"facts-{number}", order)
         self.desk.book()
         done = self.desk.books.carried_out(order.fact_id)
@@ -287,6 +291,61 @@ def test_a_contract_that_is_written_later_does_not_change_what_was_closed(chargi
     audited(charging.desk)
 
 
+def test_what_is_due_is_booked_before_its_month_ends(charging):
+    charging.happened(SEATS, BEGUN)
+    number = charging.charge("2026-10", until_us=us("2026-10-20T12:00:00+08:00"))
+    due = [f"{each['meter']} {each['units']}" for each in lines(charging.desk, number)]
+    # the fee and its two shares, advance and budget; neither the seats to come nor the shortfall
+    assert due == ["seats 4", "seats 1", "seats 1", "seats 1", "deposits 1", "deposits 1"]
+    assert charging.balance("customer/acme/advance") == "-30000"
+    assert invoice(charging.close("2026-10"))[0] == "31010"
+    audited(charging.desk)
+
+
+def test_a_closed_month_is_charged_again_under_corrected_documents(charging):
+    charging.close("2026-10")
+    charging.edition = documents(ITEMS.replace('"50.00"', '"60.00"'))
+    charging.number = charging.desk.record(charging.edition)
+    again = charging.charge("2026-11", again_from="2026-10")
+    booked = [
+        f"{each['of_period']} {each['meter']} {each['units']} {each['price_pico'] // money.PICO}"
+        for each in lines(charging.desk, again)
+        if each["period"] == "2026-11" and each["side"] == "charge"
+    ]
+    assert booked == [
+        "2026-10 seats 4 60",
+        "2026-10 shortfalls 1 760",
+        "2026-11 seats 4 60",
+        "2026-11 shortfalls 1 760",
+        "2026-10 seats -4 50",
+        "2026-10 shortfalls -1 800",
+    ]
+    # What is told late afterwards is counted under the corrected documents too.
+    charging.happened(SEATS)
+    charging.close("2026-11")
+    assert charging.balance("customer/acme/unbilled") == "0"
+    nothing = charging.charge("2026-12", until_us=us("2026-12-01T00:00:00+08:00"))
+    assert lines(charging.desk, nothing) == []
+    audited(charging.desk)
+
+
+def test_an_order_that_a_killed_clerk_left_is_carried_out(charging):
+    order = periodic.fact(Order(period="2026-10", edition=charging.number), 0, uuid7(1, 1))
+    told(charging.desk.root, "facts-1", order)
+    gathered = Journal(charging.desk.journal).gather({}, 10)
+    book_calls(
+        charging.desk.books,
+        Standing(charging.desk.books, charging.desk.journal, charging.desk.lines),
+        charging.desk.journal,
+        charging.desk.lines,
+        gathered,
+    )
+    assert charging.desk.books.carried_out(order.fact_id) is None
+    charging.desk.book()
+    assert charging.desk.books.carried_out(order.fact_id) is not None
+    audited(charging.desk)
+
+
 def test_an_earlier_month_with_fees_is_closed_first(charging):
     refused = charging.try_to_close("2026-11")
     assert isinstance(refused, Refused)
@@ -308,6 +367,6 @@ def test_shares_of_a_fee_reach_statements_whole(charging):
 
 
 def test_an_order_is_a_fact_like_others():
-    order = periodic.fact("2026-10", 3, 5, content_id(0, b"x"))
+    order = periodic.fact(Order(period="2026-10", edition=3), 5, content_id(0, b"x"))
     assert (order.kind, order.at_us) == ("charge", 5)
     assert order.body == '{"period":"2026-10","edition":3}'

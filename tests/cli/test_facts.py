@@ -47,8 +47,8 @@ def run(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8")
 
-    def run(*arguments, status=0):
-        done = CliRunner().invoke(cli, ["--studio", str(tmp_path), "facts", *arguments])
+    def run(*arguments, status=0, group="facts"):
+        done = CliRunner().invoke(cli, ["--studio", str(tmp_path), group, *arguments])
         assert done.exit_code == status, done.output
         return done
 
@@ -154,3 +154,30 @@ def test_each_fault_of_a_file_has_its_place(run, tmp_path, text, says):
     assert says in said
     assert "nothing was recorded" in said
     assert listed(run) == []
+
+
+def test_what_is_due_is_shown_booked_and_invoiced(run):
+    run("record", "acme-2026", "team", "begun", "large", "--at", "2026-01-10", "--units", "seats=2")
+    run("record", "acme-2026", "rollout", "accepted", "design", "--at", "2026-01-12")
+    due = json.loads(run("due", "acme-2026", "2026-01", "--json", group="contract").stdout)
+    assert [(each["model"], each["units"], each["amount_pico"]) for each in due["lines"]] == [
+        ("team:large", 2, 160 * 10**12),
+        ("rollout:design", 1, 100_000 * 10**12),
+    ]
+    shown = run("due", "acme-2026", "2026-01", "--book", group="contract").stdout
+    assert "2026-01-10   team: large" in shown
+    assert "100,160.00" in shown
+    assert "Nothing is due" in run("due", "acme-2026", "2025-12", group="contract").stdout
+    closed = json.loads(run("2026-01", "--json", group="close").stdout)
+    assert closed["documents"][0]["total"] == "100160.00"
+    audited = json.loads(run("--json", group="audit").stdout)
+    assert audited["money"]["CNY"]["charged_pico"] == 100_160 * 10**12
+
+
+def test_what_is_charged_by_period_is_shown_with_the_prices(run):
+    assert (
+        "team: small 50.00, large 80.00 CNY a month"
+        in run("show", "acme-2026", group="contract").stdout
+    )
+    shown = json.loads(run("show", "acme-2026", "--json", group="contract").stdout)
+    assert [each["item"] for each in shown] == ["team", "rollout"]

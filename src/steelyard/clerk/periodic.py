@@ -34,16 +34,22 @@ FACT_KIND = "charge"
 """Under which kind a fact's body is an ``Order``."""
 
 
-class Order(msgspec.Struct, frozen=True):
-    """To book what is due up to the end of a month, under the documents of an edition."""
+class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """To book what is due up to the end of a month, under the documents of an edition.
+
+    With ``until_us`` only what is due before that instant: µs since 1970-01-01 UTC. Closed months
+    are charged by the documents that closed them; those from ``again_from`` on by this edition.
+    """
 
     period: str
     edition: int
+    until_us: int | None = None
+    again_from: str | None = None
 
 
-def fact(period: str, edition: int, at_us: int, fact_id: bytes) -> Fact:
+def fact(order: Order, at_us: int, fact_id: bytes) -> Fact:
     """An order as a fact of the journal."""
-    body = msgspec.json.encode(Order(period, edition)).decode()
+    body = msgspec.json.encode(order).decode()
     return Fact(fact_id=fact_id, at_us=at_us, kind=FACT_KIND, body=body)
 
 
@@ -54,13 +60,19 @@ class Made(msgspec.Struct, frozen=True):
 
 
 class _Run(NamedTuple):
-    """What is charged: up to which month, and under which documents."""
+    """What is charged: up to which month or instant, and under which documents.
+
+    ``again`` are months that are charged again though nothing happened.
+    """
 
     before: Before
     last: Month
+    until_us: int | None
     edition: int
     editions: Editions
     closed: Mapping[str, int]
+    """The edition by which each closed month is charged."""
+    again: Sequence[Month]
     covered: tuple[Month, int] | None
     """The last month that was charged before, and the number of the batch that did it."""
     sums: dict[tuple[Month, int | None, int | None], Mapping[str, list[LineSum]]]
@@ -106,22 +118,27 @@ def _named(before: Before, batch: Batch) -> list[Fact]:
 
 def _run(before: Before, orders: Sequence[Order]) -> _Run:
     done = [each for each in before.batches() if each.kind == "period"]
+    past = [
+        msgspec.json.decode(fact.body, type=Order)
+        for batch in done
+        for fact in _named(before, batch)
+    ]
     covered: tuple[Month, int] | None = None
     if done:
-        past = [
-            periods.month(msgspec.json.decode(fact.body, type=Order).period)
-            for batch in done
-            for fact in _named(before, batch)
-        ]
-        covered = (max(past), done[-1].number)
-    closed = before.closed()
+        covered = (max(periods.month(each.period) for each in past), done[-1].number)
+    closed = dict(before.closed())
+    for order in (*past, *orders):
+        closed |= {each: order.edition for each in closed if each >= (order.again_from or "a")}
     edition = max(each.edition for each in orders)
+    untils = [each.until_us for each in orders]
     return _Run(
         before=before,
         last=max(periods.month(each.period) for each in orders),
+        until_us=None if None in untils else max(each for each in untils if each is not None),
         edition=edition,
         editions=before.editions({edition, *closed.values()}),
         closed=closed,
+        again=[periods.month(each.again_from) for each in orders if each.again_from],
         covered=covered,
         sums={},
     )
@@ -138,10 +155,21 @@ def _contracts(run: _Run) -> set[str]:
     return {each.id for each in _versions(run) if each.items}
 
 
-def _charged(
+def due(before: Before, order: Order, contract: str) -> list[Line]:
+    """All that is due of a contract in a period, booked or not, as it stands now."""
+    run = _run(before, [order])
+    if contract not in _contracts(run):
+        return []
+    booked = _booked(before)[contract]
+    happened = _events(before)[contract]
+    zone, _, wanted = _wanted(run, contract, happened, booked)
+    return [each for each in wanted if periods.month_of(each.at_us, zone) == run.last]
+
+
+def _wanted(
     run: _Run, contract: str, happened: Sequence[tuple[int, Event]], booked: Sequence[Line]
-) -> list[Line]:
-    """The lines of one contract that are not booked yet."""
+) -> tuple[str, Month, list[Line]]:
+    """What is due of a contract from a month on: its zone, the month, and the lines."""
     versions = [each for each in _versions(run) if each.id == contract]
     zone = versions[-1].zone
     month = first = _first(run, contract, versions, happened)
@@ -152,7 +180,18 @@ def _charged(
         known = Known(told, partial(_calls, run, zone), [*earlier, *wanted])
         wanted += charge(_edition(run, contract, month), contract, known, month)
         month = periods.following(month)
+    return zone, first, wanted
+
+
+def _charged(
+    run: _Run, contract: str, happened: Sequence[tuple[int, Event]], booked: Sequence[Line]
+) -> list[Line]:
+    """The lines of one contract that are not booked yet."""
+    zone, first, wanted = _wanted(run, contract, happened, booked)
     later = [each for each in booked if first <= periods.month_of(each.at_us, zone) <= run.last]
+    if run.until_us is not None:
+        wanted = [each for each in wanted if each.at_us < run.until_us]
+        later = [each for each in later if each.at_us < run.until_us]
     opens = run.before.head().first_open
     return news(wanted, later, zone, periods.month(opens) if opens else None)
 
@@ -174,7 +213,7 @@ def _first(
 ) -> Month:
     """From which month on something may have changed since the last such batch."""
     zone = versions[-1].zone
-    found = [run.last]
+    found = [run.last, *run.again]
     since = 0
     covered = run.covered
     if covered is not None:

@@ -12,9 +12,11 @@ from sqlalchemy.exc import OperationalError
 
 from steelyard import app
 from steelyard.clerk.books import BooksMovedError
+from steelyard.clerk.periodic import Order
 from steelyard.clerk.run import ClerkTakenError, Outcome
 from steelyard.cli.failing import fail
 from steelyard.ledger.balances import LedgerError
+from steelyard.rating.lines import Line
 from steelyard.store.closings import Closings
 from steelyard.store.lines import LinesError
 from steelyard.store.migrations import SchemaError
@@ -37,8 +39,10 @@ class Booked(msgspec.Struct, frozen=True, kw_only=True):
     studio: Studio
     edition: int
     closings: Closings
-    charge: Callable[[str], int]
-    """Books what is due of a period by the period; the batch that did it."""
+    charge: Callable[[str, int | None], int]
+    """Books what is due of a period by the period, all or before an instant: by which batch."""
+    due: Callable[[str, str], list[Line]]
+    """What is due of a contract in a period, as it stands now."""
 
 
 @contextmanager
@@ -56,10 +60,14 @@ def booked(folder: Path) -> Generator[Booked]:
             _say_what_is_unread(app.book_journal(opened, engine, clock, lambda _: None))
             closings = app.open_closings(opened, engine)
 
-            def charge(period: str) -> int:
-                return app.charge_period(opened, engine, clock, edition, period)
+            def charge(period: str, until_us: int | None = None) -> int:
+                order = Order(period=period, edition=edition, until_us=until_us)
+                return app.charge_period(opened, engine, clock, order)
 
-            yield Booked(studio=opened, edition=edition, closings=closings, charge=charge)
+            def due(contract: str, period: str) -> list[Line]:
+                return app.due(opened, engine, Order(period=period, edition=edition), contract)
+
+            yield Booked(studio=opened, edition=edition, closings=closings, charge=charge, due=due)
         finally:
             engine.dispose()
     except FAULTS as exc:

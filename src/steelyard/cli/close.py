@@ -70,7 +70,7 @@ def _close(books: Booked, month: periods.Month, *, early: bool) -> Closing:
         month,
         app.SystemClock().wall_us(),
         early=early,
-        charge=(lambda: books.charge(str(month))) if by_period else None,
+        charge=(lambda: books.charge(str(month), None)) if by_period else None,
     )
     if isinstance(made, Refused):
         fail(made.sentence)

@@ -18,9 +18,11 @@ from sqlalchemy.exc import OperationalError
 from steelyard import app, studio
 from steelyard.catalogue import aloud, offers
 from steelyard.catalogue.documents import Contract
+from steelyard.catalogue.items import aloud as items_aloud
 from steelyard.catalogue.offers import Offer
 from steelyard.catalogue.phrases import Language, meter, say
 from steelyard.catalogue.sheets import Fault, suggestion
+from steelyard.cli import due
 from steelyard.cli.failing import fail
 from steelyard.metering.segments import DamageError
 from steelyard.rating.explaining import Explained
@@ -36,6 +38,9 @@ _TOKENS = "_tokens"
 @click.group("contract")
 def command() -> None:
     """Check, show, compare and explain contracts."""
+
+
+command.add_command(due.command)
 
 
 @command.command("check")
@@ -77,7 +82,7 @@ def _of_contracts(faults: Sequence[Fault]) -> Sequence[Fault]:
 @click.option("--json", "as_json", is_flag=True, help="Print a list for a machine.")
 @click.pass_obj
 def show(folder: Path, contract: str, written: str | None, as_json: bool) -> None:
-    """Show what each model costs under CONTRACT: prices with the discount already in them."""
+    """Show what CONTRACT charges: prices with the discount already in them, fees and the like."""
     opened = app.load_studio(folder)
     version = _version(opened, contract, written)
     at_us = _instant(written, version.zone)
@@ -87,7 +92,8 @@ def show(folder: Path, contract: str, written: str | None, as_json: bool) -> Non
         if offer is not None and offer.tariff is not None:
             found.append((model.id, offer))
     if as_json:
-        _print_json([{"model": model} | _plain(offer) for model, offer in found])
+        items = [{"item": each.id} | msgspec.to_builtins(each) for each in version.items]
+        _print_json([*({"model": model} | _plain(offer) for model, offer in found), *items])
         return
     click.echo(f"{version.title} · {version.id} · {version.currency} · from {version.valid_from}")
     table = Table("model", "when", "price", box=box.SIMPLE_HEAD, pad_edge=False)
@@ -97,7 +103,10 @@ def show(folder: Path, contract: str, written: str | None, as_json: bool) -> Non
         for peak in offer.peaks:
             when = aloud.hours(opened.edition.holidays, peak.window, "en")
             table.add_row("", when, aloud.tariff(peak.tariff, "en"))
-    Console().print(table)
+    if found:
+        Console().print(table)
+    for each in version.items:
+        click.echo(items_aloud.item(each, version.currency, "en"))
 
 
 def _plain(offer: Offer) -> dict[str, object]:
