@@ -35,9 +35,8 @@ class Purse(NamedTuple):
 
 def paid(item: Told[Savings], span: Span) -> Iterator[Due]:
     """The savings plans that are bought in a month."""
-    for name, begin_us in _bought(item):
-        plan = item.at(begin_us)
-        if span.holds(begin_us) and plan is not None:
+    for name, begin_us, _, plan in _bought(item):
+        if span.holds(begin_us):
             for due in told.deposit(begin_us, name, "prepaid", plan.amount_pico):
                 yield due._replace(name=name)
 
@@ -51,18 +50,13 @@ def purses(
     """What may be drawn on in a month, in the order in which it is: what ends first, the oldest."""
     found: list[Purse] = []
     for name, item in savings:
-        for bought, begin_us in _bought(item):
-            plan = item.at(begin_us)
-            if plan is None or begin_us >= span.end_us:
-                continue
-            begins = periods.day_of(begin_us, item.zone)
-            ends = periods.months_later(begins, plan.months)
-            end_us = periods.midnight_us(ends, item.zone)
-            rest = plan.rest if end_us <= span.end_us else None
-            purse = Purse(name, bought, "prepaid", begin_us, end_us, 0, plan.counts, rest)
-            found.append(purse)
+        for bought, begin_us, end_us, plan in _bought(item):
+            if begin_us < span.end_us:
+                rest = plan.rest if end_us <= span.end_us else None
+                purse = Purse(name, bought, "prepaid", begin_us, end_us, 0, plan.counts, rest)
+                found.append(purse)
     for name, item in projects:
-        for stretch in told.stretches(item.events, alone=True):
+        for stretch in told.stretches(item.events, alone=True)[:1]:
             project = item.at(stretch.begin_us)
             if project is None or stretch.begin_us >= span.end_us or not project.budget_pico:
                 continue
@@ -118,11 +112,26 @@ def draw(
             yield purse.item, due._replace(name=purse.name)
 
 
-def _bought(item: Told[Savings]) -> Iterator[tuple[str, int]]:
-    """Each time that a plan was bought: under what name, and when."""
+class _Bought(NamedTuple):
+    """A savings plan from when it is bought to when it ends."""
+
+    name: str
+    begin_us: int
+    end_us: int
+    plan: Savings
+
+
+def _bought(item: Told[Savings]) -> Iterator[_Bought]:
+    """Each time that a plan is bought, under a name of its own: a second time changes nothing."""
+    known: set[str] = set()
+    begins: list[tuple[int, str]] = []
     first = item.versions[0][1]
     if first is not None and first.since is not None:
-        yield "", periods.midnight_us(date.fromisoformat(first.since), item.zone)
-    for event in item.events:
-        if event.what == "begun":
-            yield event.name or event.id, event.at_us
+        begins.append((periods.midnight_us(date.fromisoformat(first.since), item.zone), ""))
+    begins += [(each.at_us, each.name) for each in item.events if each.what == "begun"]
+    for begin_us, name in begins:
+        plan = item.at(begin_us)
+        if plan is not None and name not in known:
+            known.add(name)
+            last = periods.months_later(periods.day_of(begin_us, item.zone), plan.months)
+            yield _Bought(name, begin_us, periods.midnight_us(last, item.zone), plan)

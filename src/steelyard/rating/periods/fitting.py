@@ -29,6 +29,8 @@ from steelyard.values.events import Event, What
 UNITS_MAX = 10**15
 """The most that an event counts: times hours and prices it still fits a line."""
 
+NAME_CHARS_MAX = 64
+
 Verbs = Mapping[What, Collection[str]]
 """What can happen to an item, and what is counted then."""
 
@@ -103,7 +105,10 @@ def unfit(versions: Sequence[Contract], event: Event) -> tuple[str, str] | None:
 
 
 def _misnamed(item: Item, event: Event) -> tuple[str, str] | None:
-    """Why an event's name is none that its item knows."""
+    """Why an event's name can't be one, or is none that its item knows."""
+    if len(event.name) > NAME_CHARS_MAX or not event.name.isprintable() or {*event.name} & {*"/:"}:
+        reason = f"at most {NAME_CHARS_MAX} characters, no slash, no colon"
+        return "name", f"a name becomes part of an account's: {reason}"
     known: list[str] = []
     if isinstance(item, Fee) and event.name:
         known = [plan.id for plan in item.plans]

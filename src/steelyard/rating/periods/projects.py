@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from steelyard.catalogue.items.kinds import Project
 from steelyard.rating.periods import told
@@ -24,21 +25,22 @@ def dues(item: Told[Project], span: Span) -> Iterator[Due]:
 def _all(item: Told[Project], until_us: int) -> Iterator[Due]:
     """Everything before an instant, in the order in which it happened.
 
-    ``advance`` is what of it has not been taken off a milestone, ``kept`` what is retained.
+    ``parts`` are those of the advance that have not been taken off a milestone, ``kept`` is what is
+    retained. A project begins once: its second advance would be another project's.
     """
     parts: dict[str, int] = {}
     orders: dict[str, int] = {}
     accepted: set[str] = set()
     kept = 0
-    running = False
+    state: Literal["agreed", "running", "over"] = "agreed"
     for event in item.events:
         project = item.at(event.at_us)
         if event.at_us >= until_us or project is None:
             return
         coin = money.coin_pico(item.currency)
         match event.what:
-            case "begun" if not running:
-                running = True
+            case "begun" if state == "agreed":
+                state = "running"
                 parts = _advance(project, item.currency)
                 yield from told.deposit(event.at_us, event.id, "advance", sum(parts.values()))
                 yield from told.deposit(event.at_us, event.id, "budget", project.budget_pico)
@@ -62,9 +64,9 @@ def _all(item: Told[Project], until_us: int) -> Iterator[Due]:
                 kept = 0
             case "reported":
                 yield from _work(project, event)
-            case "ended" if running:
+            case "ended" if state == "running":
                 yield from told.deposit(event.at_us, event.id, "advance", -sum(parts.values()))
-                running, parts = False, {}
+                state, parts = "over", {}
             case _:
                 pass
 
