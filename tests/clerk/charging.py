@@ -100,11 +100,11 @@ MEASURED = event("4", "2026-10-31T10", "sla", "measured", ppm=998_000)
 class Charging:
     """A desk whose periods are charged and closed."""
 
-    def __init__(self, desk: Desk, edition: Edition) -> None:
+    def __init__(self, desk: Desk, edition: Edition, first_writer: int = 1) -> None:
         self.desk = desk
         self.edition = edition
         self.number = desk.record(edition)
-        self._writers = itertools.count(1)
+        self._writers = itertools.count(first_writer)
 
     def happened(self, *told_: Event) -> None:
         told(
