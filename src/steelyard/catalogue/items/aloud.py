@@ -111,7 +111,6 @@ def _throughput(sold: Throughput, currency: str, language: Language) -> Iterator
     yield say(language, f"throughput_{sold.per}", late=sold.late_hour)
     if sold.per == "day":
         yield say(language, "throughput_end", stops=sold.stops_h, keeps=sold.keeps_h)
-    yield say(language, f"overflow_{sold.overflow}")
 
 
 def _dedicated(sold: Dedicated, currency: str, language: Language) -> Iterator[str]:

@@ -40,7 +40,6 @@ class _Fee(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     spread: bool = False
     seats: reading.Count | None = None
     trial_days: Annotated[int, msgspec.Meta(ge=0, le=366)] = 0
-    overage: Literal["pay", "stop"] = "pay"
 
 
 def read(sheet: Sheet, currency: str) -> list[Found[Fee]]:
@@ -76,7 +75,6 @@ def _fee(row: Found[_Fee], currency: str) -> Fee | None:
         count=1 if raw.seats is None else raw.seats,
         meter="fees" if raw.seats is None else "seats",
         trial_days=raw.trial_days,
-        overage=raw.overage,
     )
 
 

@@ -45,7 +45,6 @@ class Fee(msgspec.Struct, frozen=True, kw_only=True, tag="fee"):
     """How many of ``meter`` there are when it begins."""
     meter: str = "fees"
     trial_days: int = 0
-    overage: Literal["pay", "stop"] = "pay"
 
 
 class Phase(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,7 +101,6 @@ class Throughput(msgspec.Struct, frozen=True, kw_only=True, tag="throughput"):
     per: Literal["hour", "day"]
     input_pico: int
     output_pico: int
-    overflow: Literal["pay", "refuse"] = "pay"
     late_hour: int = 22
     stops_h: int = 2
     keeps_h: int = 14

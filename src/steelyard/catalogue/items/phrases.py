@@ -104,11 +104,6 @@ ITEM_PHRASES: dict[str, tuple[str, str]] = {
         "It is served for up to {stops} hours after its end, and kept for {keeps}.",
         "到期后 {stops} 小时内停止服务，资源保留 {keeps} 小时。",
     ),
-    "overflow_pay": (
-        "Calls beyond it are charged by the prices above.",
-        "超出部分按上述价格计费。",
-    ),
-    "overflow_refuse": ("Calls beyond it are refused.", "超出部分拒绝服务。"),
     "dedicated": (
         "{price} {currency} a {unit} and {per}, from when it stands, used or not.",
         "每{unit}每{per} {price} {currency}，自部署就绪起计费，无论是否使用。",

@@ -28,7 +28,6 @@ class _Throughput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     per: Literal["hour", "day"]
     input: object
     output: object
-    overflow: Literal["pay", "refuse"] = "pay"
     late_hour: Annotated[int, msgspec.Meta(ge=0, le=24)] = 22
     stops_h: _Hours = 2
     keeps_h: _Hours = 14
@@ -51,7 +50,6 @@ def read(sheet: Sheet, currency: str) -> list[Found[Throughput]]:
             per=raw.per,
             input_pico=input_pico,
             output_pico=output_pico,
-            overflow=raw.overflow,
             late_hour=raw.late_hour,
             stops_h=raw.stops_h,
             keeps_h=raw.keeps_h,
