@@ -15,6 +15,8 @@ TierKind = Literal["whole", "progressive", "graduated", "volume"]
 COUNTED: tuple[TierKind, ...] = ("graduated", "volume")
 """The kinds whose prices depend on other calls."""
 
+ServiceTier = Literal["standard", "priority", "flex", "batch"]
+
 Boundary = Literal["closed", "open"]
 """Whether a tier's ``up_to`` itself still belongs to the tier (closed) or to the next (open)."""
 
@@ -71,6 +73,10 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     """How many calls at once it is made for; None: nobody said."""
     region: str | None = None
     """Where it computes, for keys that may call only some regions."""
+    service_tier: ServiceTier = "standard"
+    """What service it gives where its answers do not say."""
+    mode: str | None = None
+    """How its model answers where neither answer nor request say: ``thinking``."""
     draining: bool = False
     """It gets no new calls."""
     proxy: str | None = None

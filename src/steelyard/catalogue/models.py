@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from steelyard.catalogue.documents import Deployment, Model
+from steelyard.catalogue.documents import Deployment, Model, ServiceTier
 from steelyard.catalogue.names import Identifier, ModelId, Text
 from steelyard.catalogue.shapes import shape, shapes
 from steelyard.catalogue.sheets import Found, Sheet
@@ -56,6 +56,8 @@ class _Deployment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     weight: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 1
     capacity: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
     region: Identifier | None = None
+    service_tier: ServiceTier = "standard"
+    mode: Identifier | None = None
     draining: bool = False
     proxy: Text | None = None
     ca_file: Text | None = None
@@ -130,6 +132,8 @@ def read_deployments(sheet: Sheet) -> list[Found[Deployment]]:
             weight=raw.weight,
             capacity=raw.capacity,
             region=raw.region,
+            service_tier=raw.service_tier,
+            mode=raw.mode,
             draining=raw.draining,
             proxy=raw.proxy,
             ca_file=raw.ca_file,

@@ -157,6 +157,21 @@ def sells(edition: Edition, contract: str, model: str) -> bool:
     )
 
 
+def depends_on(edition: Edition, contract: str, model: str) -> tuple[bool, bool]:
+    """Whether a contract prices a model by service tier, and whether by mode."""
+    found: list[Labels] = []
+    books = {book.id: book for book in edition.books}
+    for each in edition.contracts:
+        if each.id == contract:
+            rules = [rule for rule in each.prices if fnmatchcase(model, rule.model)]
+            found += [rule.labels for rule in rules]
+            found += [grant.labels for grant in each.grants]
+            listed = (books[rule.book].prices for rule in rules if rule.book is not None)
+            found += [price.labels for prices in listed for price in prices if price.model == model]
+    by_tier = any(each.service_tier is not None for each in found)
+    return by_tier, any(each.mode is not None for each in found)
+
+
 def matches(labels: Labels, called: Called) -> bool:
     """Whether a price is for a call."""
     return (

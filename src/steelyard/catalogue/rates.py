@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 
@@ -13,6 +13,7 @@ from steelyard.catalogue.documents import (
     Boundary,
     Labels,
     Rates,
+    ServiceTier,
     Tariff,
     Tier,
     TierKind,
@@ -59,7 +60,7 @@ class RawTier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class RawPrice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a ``[[price]]`` of a book and one of a contract have in common."""
 
-    service_tier: Literal["standard", "priority", "flex", "batch"] | None = None
+    service_tier: ServiceTier | None = None
     region: Pattern | None = None
     mode: Pattern | None = None
     per_million: dict[str, object] = {}

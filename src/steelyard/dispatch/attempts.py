@@ -398,6 +398,7 @@ class Flight:
             compute_ms=-(-wall_us // 1000) if self._told_ms is None else self._told_ms,
             compute_source="measured" if self._told_ms is None else "upstream",
             upstream_id=reading.upstream_id,
+            service_tier=reading.service_tier,
         )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from steelyard.catalogue.documents import Deployment
+from steelyard.dispatch import labels
 from steelyard.dispatch.calls import Arrival, Ask
 from steelyard.dispatch.refusals import Refusal
 from steelyard.dispatch.tabs import Tab
@@ -71,6 +72,8 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
     compute_ms: int
     compute_source: Source
     upstream_id: str | None
+    service_tier: str | None = None
+    """What the upstream calls the service that it gave."""
 
 
 def expected(ask: Ask) -> dict[str, int]:
@@ -205,7 +208,9 @@ def record(
         error=end.error,
         user=None if ask.user is None else ask.user[:NAME_CHARS_MAX],
         upstream_id=end.upstream_id,
+        service_tier=labels.service_tier(end.service_tier, deployment),
         region=deployment.region or "",
+        mode=labels.mode(ask.fields, end.meters, deployment),
         tries=tries,
         asked=attempt.asked,
     )

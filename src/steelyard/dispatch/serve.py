@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from steelyard.catalogue.offers import Offer
 from steelyard.dispatch import cache, costs, limiting, records, refusals, shadows, stopping
 from steelyard.dispatch.allowances import UNLIMITED, Held, Turned
 from steelyard.dispatch.attempts import HTTP_OK, told
@@ -15,7 +14,7 @@ from steelyard.dispatch.paying import WISHES, Paying, Wanting
 from steelyard.dispatch.records import Call, End
 from steelyard.dispatch.refusals import Refusal
 from steelyard.dispatch.router import Plan
-from steelyard.dispatch.snapshot import Snapshot
+from steelyard.dispatch.snapshot import Choice, Snapshot, offer_for
 from steelyard.dispatch.trying import Made, Trying
 from steelyard.governance import keys
 from steelyard.governance.keys import Key
@@ -112,18 +111,18 @@ async def _answer(
     return await _conclude(desk, caller, made, held, slot)
 
 
-def _find(desk: Desk, call: Call, plan: Plan, slot: Slot) -> tuple[Kept, Offer] | None:
+def _find(desk: Desk, call: Call, plan: Plan, slot: Slot) -> tuple[Kept, Choice] | None:
     """The answer kept for a call, if it came from a deployment that the call may use now."""
     kept = None if call.arrival.cache else slot.find(desk.clock.monotonic_us())
     if kept is None:
         return None
-    offers = (c.offer for c in plan.open_to if c.deployment.id == kept.original.deployment)
-    offer = next(offers, None)
-    return None if offer is None else (kept, offer)
+    choices = (c for c in plan.open_to if c.deployment.id == kept.original.deployment)
+    choice = next(choices, None)
+    return None if choice is None else (kept, choice)
 
 
 async def _give_again(
-    desk: Desk, caller: Caller, call: Call, held: Held, kept: Kept, offer: Offer
+    desk: Desk, caller: Caller, call: Call, held: Held, kept: Kept, choice: Choice
 ) -> Answer | Refusal | None:
     """Answer a call as an equal one was answered, and record it. Raises: CallerGoneError."""
     arrival, ask = call.arrival, call.ask
@@ -146,10 +145,10 @@ async def _give_again(
     if desk.observer is not None:
         desk.observer.ended(Ended(arrival, ask.kind, record))
     if not ask.streamed:
-        caller.note(costs.headers(record, offer))
+        caller.note(costs.headers(record, offer_for(choice, record)))
         return Answer(body, cache.HIT)
     caller.begin(cache.HIT)
-    await caller.send(costs.filled(body, record, offer))
+    await caller.send(costs.filled(body, record, offer_for(choice, record)))
     return None
 
 
@@ -181,7 +180,7 @@ async def _conclude(
         await _finish(caller, made, record, refusal)
         return None
     if refusal is None and completed:
-        caller.note(costs.headers(record, made.choice.offer))
+        caller.note(costs.headers(record, offer_for(made.choice, record)))
     if end.outcome == "cancelled":
         raise CallerGoneError
     if not completed:
@@ -213,7 +212,7 @@ async def _finish(caller: Caller, made: Made, record: UsageRecord, refusal: Refu
     if refusal is not None:
         await caller.fail(refusal)
     elif end.body:
-        await caller.send(costs.filled(end.body, record, made.choice.offer))
+        await caller.send(costs.filled(end.body, record, offer_for(made.choice, record)))
 
 
 def _status(caller: Caller, end: End) -> int | None:

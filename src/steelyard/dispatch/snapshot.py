@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -10,18 +10,25 @@ import msgspec
 from steelyard.catalogue import offers
 from steelyard.catalogue.documents import Deployment, Edition, Model
 from steelyard.catalogue.limits import Limit
-from steelyard.catalogue.offers import Offer
+from steelyard.catalogue.offers import Called, Offer
 from steelyard.catalogue.routes import Route
+from steelyard.dispatch import labels
 from steelyard.dispatch.purses import NO_FUNDS, Funds
 from steelyard.governance import keys
 from steelyard.governance.keys import Key
+from steelyard.values.usage import SERVICE_TIERS, UsageRecord
 
 
 class Place(msgspec.Struct, frozen=True):
-    """A deployment as one contract buys it: its offers, oldest first."""
+    """A deployment as one contract buys it: its offers, oldest first.
+
+    ``others`` are those for calls that turn out to be of another service tier or mode, where some
+    price of the model depends on it.
+    """
 
     deployment: Deployment
     offers: tuple[Offer, ...]
+    others: dict[Called, tuple[Offer, ...]] = {}
 
 
 class Choice(NamedTuple):
@@ -29,6 +36,7 @@ class Choice(NamedTuple):
 
     deployment: Deployment
     offer: Offer
+    others: Mapping[Called, tuple[Offer, ...]] = {}
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,16 +113,33 @@ def _places(edition: Edition, contracts: Iterable[str]) -> dict[tuple[str, str],
         served.setdefault(deployment.model, []).append(deployment)
     return {
         (contract, model): tuple(
-            Place(each, _timeline(edition, contract, each)) for each in deployments
+            Place(
+                each,
+                _timeline(edition, contract, each, labels.called(each)),
+                _others(edition, contract, each),
+            )
+            for each in deployments
         )
         for contract in sorted(contracts)
         for model, deployments in served.items()
     }
 
 
-def _timeline(edition: Edition, contract: str, deployment: Deployment) -> tuple[Offer, ...]:
-    called = offers.Called(region=deployment.region or "")
+def _timeline(
+    edition: Edition, contract: str, deployment: Deployment, called: Called
+) -> tuple[Offer, ...]:
     return offers.timeline(edition, contract, deployment.model, deployment.id, called)
+
+
+def _others(
+    edition: Edition, contract: str, deployment: Deployment
+) -> dict[Called, tuple[Offer, ...]]:
+    usual = labels.called(deployment)
+    by_tier, by_mode = offers.depends_on(edition, contract, deployment.model)
+    tiers = SERVICE_TIERS if by_tier else (usual.service_tier,)
+    modes = {usual.mode, "", labels.THINKING} if by_mode else {usual.mode}
+    found = [Called(tier, usual.region, mode) for tier in tiers for mode in sorted(modes)]
+    return {each: _timeline(edition, contract, deployment, each) for each in found if each != usual}
 
 
 def choose(snapshot: Snapshot, key: Key, model: str, at_us: int) -> Deployment | None:
@@ -137,7 +162,16 @@ def choices(snapshot: Snapshot, key: Key, model: str, at_us: int) -> Iterator[Ch
     for place in snapshot.places.get((key.contract, model), ()):
         offer = offers.at(place.offers, at_us)
         if offer is not None and offer.tariff is not None:
-            yield Choice(place.deployment, offer)
+            yield Choice(place.deployment, offer, place.others)
+
+
+def offer_for(choice: Choice, record: UsageRecord) -> Offer:
+    """What holds for a call once it is known how it was answered."""
+    if not choice.others:
+        return choice.offer
+    called = Called(record.service_tier, record.region, record.mode)
+    found = offers.at(choice.others.get(called, ()), record.at_us)
+    return choice.offer if found is None or found.tariff is None else found
 
 
 def find(snapshot: Snapshot, key: Key, deployment: str, at_us: int) -> Deployment | None:

@@ -43,6 +43,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     upstream_id: str | None
     produced: Texts | None
     delivered: Texts | None
+    service_tier: str | None = None
+    """The service that was given, in the upstream's words."""
 
 
 NOTHING = Reading(
@@ -77,6 +79,7 @@ class _Body(msgspec.Struct):
     id: object = None
     error: Raw = _NULL
     base_resp: Raw = _NULL
+    service_tier: object = None
 
 
 _FAILURE = msgspec.json.Decoder(_Failure)
@@ -105,6 +108,7 @@ def read_body(body: bytes) -> Reading:
         upstream_id=found.id[:ID_CHARS_MAX] if isinstance(found.id, str) else None,
         produced=texts,
         delivered=None,
+        service_tier=found.service_tier if isinstance(found.service_tier, str) else None,
     )
 
 

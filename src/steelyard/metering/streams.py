@@ -34,6 +34,7 @@ _END_BYTES_MAX = 3
 _NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null(?=\s*[,}])|"usage"\s*:\s*null\s*,?')
 _FINISH = re.compile(rb'"finish_reason"\s*:\s*"')
 _TABLE = msgspec.json.Decoder(dict[str, Raw])
+_TIER = re.compile(rb'"(\w{1,32})"')
 _CHOICES = msgspec.json.Decoder(list[dict[str, Raw]])
 _USAGE = msgspec.json.Decoder(dict[str, object] | None)
 
@@ -51,6 +52,7 @@ class StreamWeigher:
         self._buffer = bytearray()
         self._skipping = False
         self._usage: dict[str, object] = {}
+        self._service_tier: str | None = None
         self._done = False
         self._finished = False
         self._upstream_id: str | None = None
@@ -295,6 +297,7 @@ class StreamWeigher:
             upstream_id=self._upstream_id,
             produced=self._texts(now) if counted else None,
             delivered=self._texts(delivered) if cut else None,
+            service_tier=self._service_tier,
         )
 
     def _mark(self) -> _Mark:
@@ -371,6 +374,9 @@ class StreamWeigher:
         found = [usage for usage in told if usage]
         if not found:
             return payload
+        tier = _TIER.fullmatch(chunk.get("service_tier", b""))
+        if tier is not None:
+            self._service_tier = tier.group(1).decode()
         for usage in found:
             self._usage |= {name: value for name, value in usage.items() if value is not None}
         if not choices and "error" not in chunk:

@@ -93,7 +93,7 @@ def decode(body: bytes, created: int) -> bytes:
         message["tool_calls"] = [_called(call, bytes(call.input).decode()) for call in calls]
     choice = {"index": 0, "message": message, "finish_reason": _finish(answer.stop_reason)}
     head = {"id": answer.id, "object": "chat.completion", "created": created}
-    told = {} if answer.usage is None else {"usage": usage(answer.usage)}
+    told = {} if answer.usage is None else {"usage": usage(answer.usage), **_tier(answer.usage)}
     return msgspec.json.encode({**head, "model": answer.model, "choices": [choice], **told})
 
 
@@ -145,6 +145,12 @@ def usage(told: Mapping[str, object]) -> dict[str, object]:
     if output is not None:
         found["completion_tokens"] = output
     return found
+
+
+def _tier(told: Mapping[str, object]) -> dict[str, object]:
+    """The service that was given, beside the usage, where OpenAI tells it."""
+    tier = told.get("service_tier")
+    return {} if tier is None else {"service_tier": "default" if tier == "standard" else tier}
 
 
 class Stream:
@@ -237,7 +243,13 @@ class Stream:
         if told == self._told:
             return b""
         self._told = told
-        return _framed(msgspec.json.encode({**self._head, "choices": [], "usage": told}))
+        event: dict[str, object] = {
+            **self._head,
+            "choices": [],
+            "usage": told,
+            **_tier(self._usage),
+        }
+        return _framed(msgspec.json.encode(event))
 
     def _block(self, index: int, block: _Block) -> bytes:
         if block.type == "tool_use":
