@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -96,6 +97,8 @@ def tariff(sheet: Sheet, path: Path, raw: RawPrice) -> Tariff | None:
         return None
     if raw.tiers in COUNTED and not _countable(sheet, path, raw):
         return None
+    if raw.tiers == "volume" and not _falling(sheet, path, steps):
+        return None
     return Tariff(tiers=tuple(steps), boundary=raw.boundary or "closed", kind=raw.tiers or "whole")
 
 
@@ -128,6 +131,18 @@ def _alike(sheet: Sheet, path: Path, steps: list[Tier]) -> bool:
             where = (*path, "tier", index)
             sheet.fault(where, f"{', '.join(named)}: each tier has to price the same meters")
             return False
+    return True
+
+
+def _falling(sheet: Sheet, path: Path, steps: list[Tier]) -> bool:
+    """See that no tier costs more than the one before: a call would pay for all before it."""
+    for index, (below, tier) in enumerate(itertools.pairwise(steps), start=1):
+        for meter, price in tier.rates.prices.items():
+            if price > below.rates.prices[meter]:
+                reason = f"{meter} rises here, and one call would pay the rise for all before it"
+                where = (*path, "tier", index)
+                sheet.fault(where, f'{reason}; volume tiers fall, tiers = "graduated" may rise')
+                return False
     return True
 
 

@@ -142,7 +142,8 @@ class Paying:
         contract, at_us = call.key.contract, call.arrival.at_us
         models = (call.ask.model, *plan.route.fallback)
         places = [place for model in models for place in known.places.get((contract, model), ())]
-        found = [offer for place in places for offer in offers.since(place.offers, at_us)]
+        timelines = [each for place in places for each in (place.offers, *place.others.values())]
+        found = [offer for timeline in timelines for offer in offers.since(timeline, at_us)]
         payment = Payment(call.key, contract, call.ask.model, found[0].currency, at_us)
         drawn_on = purses.purses(known.funds, payment)
         way = self._ways[name] = Way(

@@ -133,7 +133,7 @@ async def _give_again(
     if held.counters:
         desk.allowances.settle(held, limiting.used(record), desk.now())
     if call.tab is not None:
-        call.tab.settle(bounds.drawn_pico(record, offer))
+        call.tab.settle(bounds.drawn_pico(record, offer_for(choice, record)))
     try:
         desk.journal.record(record)
         await desk.journal.settled()
@@ -163,7 +163,8 @@ async def _conclude(
     if held.counters:
         desk.allowances.settle(held, limiting.used(record), desk.now())
     if attempt.tab is not None:
-        attempt.tab.settle(bounds.drawn_pico(record, made.choice.offer) if record.meters else 0)
+        offer = offer_for(made.choice, record)
+        attempt.tab.settle(bounds.drawn_pico(record, offer) if record.meters else 0)
     try:
         desk.journal.record(record)
         await desk.journal.settled()
