@@ -374,8 +374,7 @@ class StreamWeigher:
         found = [usage for usage in told if usage]
         if not found:
             return payload
-        tier = _TIER.fullmatch(chunk.get("service_tier", b""))
-        if tier is not None:
+        if tier := _TIER.fullmatch(chunk.get("service_tier", b"")):
             self._service_tier = tier.group(1).decode()
         for usage in found:
             self._usage |= {name: value for name, value in usage.items() if value is not None}
