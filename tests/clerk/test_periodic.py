@@ -189,12 +189,23 @@ def test_a_closed_month_is_charged_again_under_corrected_documents(charging):
         "2026-10 seats -4 50",
         "2026-10 shortfalls -1 800",
     ]
+    assert lines(charging.desk, charging.charge("2026-11", again_from="2026-10")) == []
     # What is told late afterwards is counted under the corrected documents too.
     charging.happened(SEATS)
     charging.close("2026-11")
     assert charging.balance("customer/acme/unbilled") == "0"
     nothing = charging.charge("2026-12", until_us=us("2026-12-01T00:00:00+08:00"))
     assert lines(charging.desk, nothing) == []
+    audited(charging.desk)
+
+
+def test_to_charge_again_under_unchanged_documents_changes_nothing(charging):
+    journal(charging.desk.root, "one-1", calls(100))
+    charging.happened(SEATS, BEGUN, MEASURED, ACCEPTED)
+    charging.close("2026-10")
+    charging.close("2026-11")
+    again = charging.charge("2026-11", again_from="2026-10")
+    assert lines(charging.desk, again) == []
     audited(charging.desk)
 
 

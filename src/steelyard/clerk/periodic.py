@@ -70,6 +70,8 @@ class _Run(NamedTuple):
     until_us: int | None
     edition: int
     editions: Editions
+    contracts: Mapping[str, list[Contract]]
+    """Those of which something can be due, as each edition has them, the newest edition's last."""
     closed: Mapping[str, int]
     """The edition by which each closed month is charged."""
     again: Sequence[Month]
@@ -94,12 +96,12 @@ def draw(before: Before, facts: Sequence[Fact]) -> Drawn:
     booked = _booked(before)
     happened = _events(before)
     lines: list[Line] = []
-    for contract in sorted(_contracts(run)):
+    for contract in sorted(run.contracts):
         lines += _charged(run, contract, happened[contract], booked[contract])
     return Drawn(
         kind="period",
         made_from=msgspec.json.encode(Made(tuple(each.fact_id.hex() for each in facts))).decode(),
-        table=_table(lines, {each.id: each.zone for each in _versions(run)}),
+        table=_table(lines, {name: each[-1].zone for name, each in run.contracts.items()}),
         editions=tuple((number, run.editions[number][0]) for number in sorted(run.editions)),
         operator=edition.operator,
     )
@@ -107,36 +109,36 @@ def draw(before: Before, facts: Sequence[Fact]) -> Drawn:
 
 def again(before: Before, batch: Batch) -> Drawn:
     """Draw up a booked batch of this kind again."""
-    return draw(before, _named(before, batch))
+    return draw(before, _named(before, [batch]))
 
 
-def _named(before: Before, batch: Batch) -> list[Fact]:
-    named = msgspec.json.decode(batch.made_from, type=Made).facts
+def _named(before: Before, batches: Iterable[Batch]) -> list[Fact]:
+    """The orders that batches were made from."""
     known = {each.fact.fact_id.hex(): each.fact for each in before.facts()}
-    return [known[each] for each in named if each in known]
+    named = [msgspec.json.decode(each.made_from, type=Made).facts for each in batches]
+    return [known[each] for names in named for each in names if each in known]
 
 
 def _run(before: Before, orders: Sequence[Order]) -> _Run:
     done = [each for each in before.batches() if each.kind == "period"]
-    past = [
-        msgspec.json.decode(fact.body, type=Order)
-        for batch in done
-        for fact in _named(before, batch)
-    ]
+    past = [msgspec.json.decode(each.body, type=Order) for each in _named(before, done)]
     covered: tuple[Month, int] | None = None
     if done:
         covered = (max(periods.month(each.period) for each in past), done[-1].number)
     closed = dict(before.closed())
     for order in (*past, *orders):
-        closed |= {each: order.edition for each in closed if each >= (order.again_from or "a")}
+        if order.again_from is not None:
+            closed |= {each: order.edition for each in closed if each >= order.again_from}
     edition = max(each.edition for each in orders)
+    editions = before.editions({edition, *closed.values()})
     untils = [each.until_us for each in orders]
     return _Run(
         before=before,
         last=max(periods.month(each.period) for each in orders),
         until_us=None if None in untils else max(each for each in untils if each is not None),
         edition=edition,
-        editions=before.editions({edition, *closed.values()}),
+        editions=editions,
+        contracts=_contracts(editions, edition),
         closed=closed,
         again=[periods.month(each.again_from) for each in orders if each.again_from],
         covered=covered,
@@ -144,21 +146,18 @@ def _run(before: Before, orders: Sequence[Order]) -> _Run:
     )
 
 
-def _versions(run: _Run) -> Iterator[Contract]:
-    """Every version of every contract that some edition has; the newest edition's come last."""
-    for number in sorted(run.editions, key=lambda each: (each == run.edition, each)):
-        yield from run.editions[number][1].contracts
-
-
-def _contracts(run: _Run) -> set[str]:
-    """The contracts of which something can be due."""
-    return {each.id for each in _versions(run) if each.items}
+def _contracts(editions: Editions, newest: int) -> dict[str, list[Contract]]:
+    found: defaultdict[str, list[Contract]] = defaultdict(list)
+    for number in sorted(editions, key=lambda each: (each == newest, each)):
+        for version in editions[number][1].contracts:
+            found[version.id].append(version)
+    return {name: each for name, each in found.items() if any(one.items for one in each)}
 
 
 def due(before: Before, order: Order, contract: str) -> list[Line]:
     """All that is due of a contract in a period, booked or not, as it stands now."""
     run = _run(before, [order])
-    if contract not in _contracts(run):
+    if contract not in run.contracts:
         return []
     booked = _booked(before)[contract]
     happened = _events(before)[contract]
@@ -170,7 +169,7 @@ def _wanted(
     run: _Run, contract: str, happened: Sequence[tuple[int, Event]], booked: Sequence[Line]
 ) -> tuple[str, Month, list[Line]]:
     """What is due of a contract from a month on: its zone, the month, and the lines."""
-    versions = [each for each in _versions(run) if each.id == contract]
+    versions = run.contracts[contract]
     zone = versions[-1].zone
     month = first = _first(run, contract, versions, happened)
     earlier = [each for each in booked if periods.month_of(each.at_us, zone) < first]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Literal
 
@@ -11,8 +12,11 @@ from steelyard.catalogue.items import reading
 from steelyard.catalogue.items.fees import MONTHS, Per
 from steelyard.catalogue.items.kinds import Commitment, Phase, Savings
 from steelyard.catalogue.names import Identifier, Pattern, Text
+from steelyard.catalogue.places import Path
 from steelyard.catalogue.shapes import shapes
 from steelyard.catalogue.sheets import Found, Sheet
+from steelyard.values import periods
+from steelyard.values.periods import Month
 
 
 class _Phase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -92,7 +96,9 @@ def _commitment(row: Found[_Commitment], currency: str) -> Commitment | None:
             return None
         phases.append(Phase(since=since.isoformat(), amount_pico=found))
         before = since
-    if not reading.lasts(row, before, raw.until):
+    if not reading.lasts(row, before, raw.until) or not _whole_terms(
+        row, [each[:2] for each in written]
+    ):
         return None
     return Commitment(
         id=raw.id,
@@ -102,3 +108,22 @@ def _commitment(row: Found[_Commitment], currency: str) -> Commitment | None:
         until=reading.iso(raw.until),
         counts=raw.counts,
     )
+
+
+def _whole_terms(row: Found[_Commitment], phases: Sequence[tuple[Path, date]]) -> bool:
+    """Whether phases and the end are where terms begin; else it is a fault."""
+    raw = row.value
+    first = _month(phases[0][1])
+    places = [((*path, "from"), since) for path, since in phases]
+    if raw.until is not None:
+        places.append((("until",), raw.until))
+    for path, day in places:
+        if day.day != 1 or periods.months_between(first, _month(day)) % MONTHS[raw.per]:
+            reason = f"a term is a {raw.per}, the first from {phases[0][1]} on"
+            row.fault(path, f"{reason}; write the first day of one")
+            return False
+    return True
+
+
+def _month(day: date) -> Month:
+    return Month(day.year, day.month)
