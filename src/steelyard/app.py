@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from steelyard.catalogue.documents import Deployment, Edition
     from steelyard.catalogue.phrases import Language
-    from steelyard.clerk.periodic import Order
     from steelyard.clerk.releasing import Keeper
     from steelyard.clerk.run import Clerk, Outcome
     from steelyard.dispatch.leasing import AllowanceStore
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from steelyard.ledger.chain import Batch
     from steelyard.metering.journal import JournalWriter
     from steelyard.rating.explaining import Explained
-    from steelyard.rating.lines import Line
     from steelyard.settings import GatewaySettings
     from steelyard.store.books import Books
     from steelyard.store.closings import Closings
@@ -45,7 +43,6 @@ DATABASE_VARIABLE = "STEELYARD_DATABASE"
 """The environment variable with the URL of a PostgreSQL database, should the books be in one."""
 
 _LOOK_S = 0.2
-_ID_BITS = 74
 _WRITER_BYTES = 8
 
 
@@ -257,39 +254,6 @@ def book_journal(
         return None
 
 
-def charge_period(opened: Studio, engine: sa.Engine, clock: Clock, order: Order) -> int:
-    """Order that what is due by the period is booked, and wait until it is: the batch that did it.
-
-    Raises: ClerkTakenError when the clerk that is running does not get on; JournalError.
-    """
-    from steelyard.clerk import periodic, run
-    from steelyard.values import ids
-
-    at_us = clock.wall_us()
-    fact = periodic.fact(order, at_us, ids.uuid7(at_us, secrets.randbits(_ID_BITS)))
-    with open_facts(opened, clock) as journal:
-        journal.fact(fact)
-    books = open_books(engine)
-    for _ in range(run.PATIENCE_PAUSES):
-        book_journal(opened, engine, clock, lambda _: None)
-        number = books.carried_out(fact.fact_id)
-        if number is not None:
-            return number
-        time.sleep(_LOOK_S)
-    msg = "the clerk that works on this studio does not get on; see what it says"
-    raise run.ClerkTakenError(msg)
-
-
-def due(opened: Studio, engine: sa.Engine, order: Order, contract: str) -> list[Line]:
-    """All that is due of a contract in a period by the period, as the books stand now."""
-    from steelyard.clerk import periodic
-    from steelyard.clerk.book import Standing
-
-    root = opened.root
-    before = Standing(open_books(engine), root / "journal", root / "lines")
-    return periodic.due(before, order, contract)
-
-
 def explain_call(
     opened: Studio, engine: sa.Engine, call_id: bytes, language: Language
 ) -> Explained | None:
@@ -303,7 +267,7 @@ def explain_call(
     books = open_books(engine)
     booked = books.booked_in(call_id)
     if booked is None:
-        return None
+        return _explain_due(opened, books, call_id, language)
     number, ranges = booked
     records = batch.reread(opened.root / "journal", ranges).records
     record = next(each for each in records if each.call_id == call_id)
@@ -316,6 +280,29 @@ def explain_call(
     )[record.edition]
     lines = parquet.lines_of(opened.root / "lines", number, call_id)
     return explaining.explain(record, edition, lines, language)
+
+
+def _explain_due(
+    opened: Studio, books: Books, call_id: bytes, language: Language
+) -> Explained | None:
+    """How what is charged by the period came about; None when nothing of this id is booked."""
+    from steelyard.clerk import parquet
+    from steelyard.rating.periods import explaining
+    from steelyard.values import events
+
+    for batch in books.batches():
+        if batch.kind != "period":
+            continue
+        lines = parquet.lines_of(opened.root / "lines", batch.number, call_id)
+        if lines:
+            number = batch.editions[-1][0]
+            edition = books.editions([number])[number][1]
+            told = (
+                events.of_fact(each.fact) for each in books.facts() if each.batch < batch.number
+            )
+            happened = [each for each in told if each and each.contract == lines[0].contract]
+            return explaining.explain(lines, edition, happened, language)
+    return None
 
 
 def open_funds(opened: Studio) -> Funds:

@@ -168,6 +168,12 @@ def test_what_is_due_is_shown_booked_and_invoiced(run):
     assert "2026-01-10   team: large" in shown
     assert "100,160.00" in shown
     assert "Nothing is due" in run("due", "acme-2026", "2025-12", group="contract").stdout
+    [seats, design] = [each["call_id"] for each in due["lines"]]
+    told = run("explain", seats, group="contract").stdout
+    assert "2. team: small 50.00, large 80.00 CNY a month for each of 4 seats at first." in told
+    assert "3. 2026-01-10 00:00: begun large, seats 2 (" in told
+    assert "4. 160 CNY was due on 2026-01-10, and is booked in 2026-01." in told
+    assert "验收 design" in run("explain", design, "--zh", group="contract").stdout
     closed = json.loads(run("2026-01", "--json", group="close").stdout)
     assert closed["documents"][0]["total"] == "100160.00"
     audited = json.loads(run("--json", group="audit").stdout)

@@ -78,7 +78,7 @@ def read(folder: Path, batch: int) -> pa.Table:
 
 def lines_of(folder: Path, batch: int, call_id: bytes) -> tuple[Line, ...]:
     """The lines of one call of a batch. Raises: OSError."""
-    table = read(folder, batch)
+    table = read(folder, batch).select(SCHEMA.names)
     mine = pc.equal(table.column("call_id").cast(pa.binary(16)), pa.scalar(call_id, pa.binary(16)))
     rows: list[dict[str, Any]] = table.filter(mine).to_pylist()
     for row in rows:

@@ -14,6 +14,7 @@ from steelyard import app
 from steelyard.clerk.books import BooksMovedError
 from steelyard.clerk.periodic import Order
 from steelyard.clerk.run import ClerkTakenError, Outcome
+from steelyard.cli import charging
 from steelyard.cli.failing import fail
 from steelyard.ledger.balances import LedgerError
 from steelyard.rating.lines import Line
@@ -62,10 +63,10 @@ def booked(folder: Path) -> Generator[Booked]:
 
             def charge(period: str, until_us: int | None = None) -> int:
                 order = Order(period=period, edition=edition, until_us=until_us)
-                return app.charge_period(opened, engine, clock, order)
+                return charging.charge_period(opened, engine, clock, order)
 
             def due(contract: str, period: str) -> list[Line]:
-                return app.due(opened, engine, Order(period=period, edition=edition), contract)
+                return charging.due(opened, engine, Order(period=period, edition=edition), contract)
 
             yield Booked(studio=opened, edition=edition, closings=closings, charge=charge, due=due)
         finally:

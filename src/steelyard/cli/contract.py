@@ -33,6 +33,7 @@ from steelyard.values import ids, money, periods
 
 _FOLDER = "contracts/"
 _TOKENS = "_tokens"
+_SIDES = {"charge": "charges", "cost": "costs", "deposit": "deposited"}
 
 
 @click.group("contract")
@@ -160,7 +161,8 @@ def diff(folder: Path, contract: str, older: str | None, newer: str | None, chin
 def explain(folder: Path, name: str, written: str | None, chinese: bool, as_json: bool) -> None:
     """Read a contract aloud, or tell step by step how a call's price came about.
 
-    A call is named by its id, as `steelyard journal cat` prints it.
+    A call is named by its id, as `steelyard journal cat` prints it; a fee or the like by that of
+    its lines, as `steelyard contract due --json` prints it.
     """
     opened = app.load_studio(folder)
     language: Language = "zh" if chinese else "en"
@@ -212,7 +214,7 @@ def _table(lines: Sequence[Line], language: Language) -> Table:
     for title in ("", "", "units", "price", "amount"):
         table.add_column(title, justify="right" if title else "left", no_wrap=True)
     for line in lines:
-        side = say(language, "charges" if line.side == "charge" else "costs")
+        side = say(language, _SIDES[line.side])
         whose = f"{line.component} {line.party}".strip()
         per_million = line.meter.endswith(_TOKENS)
         price_pico = line.price_pico * (money.PER_MILLION if per_million else 1)

@@ -3,6 +3,27 @@
 from __future__ import annotations
 
 ITEM_PHRASES: dict[str, tuple[str, str]] = {
+    "of_version": (
+        "It is charged by contract {contract}, the version from {day}.",
+        "依据合同 {contract} 自 {day} 起生效的版本收取。",
+    ),
+    "happened": (
+        "{when}: {what}{name}{counted} ({id}).",
+        "{when}：{what}{name}{counted}（{id}）。",
+    ),
+    "counted_in": (", {what} {units}", "，{what} {units}"),
+    "what_begun": ("begun", "开始"),
+    "what_ended": ("ended", "结束"),
+    "what_changed": ("changed", "变更"),
+    "what_accepted": ("accepted", "验收"),
+    "what_released": ("released", "释放"),
+    "what_reported": ("reported", "上报"),
+    "what_measured": ("measured", "测量"),
+    "was_due": (
+        "{amount} {currency} was due on {day}, and is booked in {period}.",
+        "{day} 应收 {amount} {currency}，计入 {period}。",
+    ),
+    "deposited": ("Deposit", "预收"),
     "item": ("{title} ({id}): {text}", "{title}（{id}）：{text}"),
     "untitled": ("{id}: {text}", "{id}：{text}"),
     "no_calls": ("Calls have no price under it.", "本合同不对调用计价。"),
