@@ -54,12 +54,14 @@ class Server:
         looking = asyncio.get_running_loop().create_task(self._look())
         try:
             await self.stopping.wait()
-            await door.close()
+            door.close()
+            await door.settle()
             self.stop(linger=self._lingers)
             while self.connections:
                 self._empty.clear()
                 await self._empty.wait()
         finally:
+            door.close()
             looking.cancel()
             for each in tuple(self.connections):
                 each.abort()
@@ -122,10 +124,14 @@ class _Door:
         self._socket.settimeout(0)
         self._loop.add_reader(self._socket, self._take)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Take nobody in any more."""
-        self._loop.remove_reader(self._socket)
-        self._socket.close()
+        if self._socket.fileno() >= 0:
+            self._loop.remove_reader(self._socket)
+            self._socket.close()
+
+    async def settle(self) -> None:
+        """Wait for those who have come in and are no connections yet."""
         await asyncio.gather(*self._joining)
 
     def _take(self) -> None:
