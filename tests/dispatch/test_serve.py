@@ -147,6 +147,11 @@ class World:
         self.got += data
         self.log.append("[DONE]" if data == DONE else "send")
 
+    ready = False
+
+    def send_now(self, data: bytes) -> None:
+        raise AssertionError(data)
+
     async def fail(self, refusal: Refusal) -> None:
         self.log.append(f"fail {refusal.code}")
 
@@ -155,6 +160,11 @@ class World:
 
     async def gone(self) -> None:
         await self.hung_up.wait()
+
+    def when_gone(self, told: Callable[[], None]) -> Callable[[], object]:
+        waiting = asyncio.ensure_future(self.gone())
+        waiting.add_done_callback(lambda done: None if done.cancelled() else told())
+        return waiting.cancel
 
 
 async def test_a_stream_is_recorded_before_its_last_event():

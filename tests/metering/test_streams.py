@@ -377,6 +377,29 @@ def test_every_word_is_kept_however_it_is_cut(tokens, reasoned, sizes, hung_up_a
         assert reading.delivered == texts_of(words[: delivered.count(b"\n\n")])
 
 
+NULL = b',"usage":null'
+
+
+@pytest.mark.parametrize("include_usage", [True, False])
+def test_events_alike_are_taken_together(include_usage):
+    """Whoever asks for usage is told by most vendors, in each event, that it comes later."""
+    event = b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"%b"}}]%b}\n\n'
+    weigher = StreamWeigher(include_usage=include_usage)
+    weigher.feed(event % (b"one", NULL) + event % (b" two", NULL))
+    more = event % (b" three", NULL) + event % (b' \\n,\\"usage\\":null', NULL)
+    given = more if include_usage else more.replace(NULL, b"")
+    assert weigher.take_alike(more[:-1]) is None
+    assert weigher.take_alike(more) is None, "its text has quotes"
+    plain = event % (b" three", NULL) + event % (b" four", NULL)
+    assert weigher.take_alike(plain) == (plain if include_usage else plain.replace(NULL, b""))
+    assert weigher.feed(more) == given
+    assert weigher.take_alike(event % (b"five", b',"usage":{"completion_tokens":9}')) is None
+    reading = weigher.reading()
+    assert reading.usage is None
+    assert reading.produced == Texts('one two three four three \n,"usage":null')
+    assert reading.chunks == 6
+
+
 def texts_of(words: list[tuple[str, str]]) -> Texts:
     said = ["".join(t for n, t in words if n == name) for name in ("content", "reasoning_content")]
     return Texts(said[0], said[1])

@@ -184,6 +184,28 @@ async def test_a_caller_that_does_not_read_is_no_silence_of_the_upstream():
             assert await read_whole(reply) == b"data: 1\n\ndata: 2\n\n"
 
 
+@pytest.mark.parametrize("taken", [True, False])
+async def test_what_comes_while_somebody_waits_may_be_taken_at_once(taken):
+    got = []
+
+    def through(data: bytes) -> bool:
+        got.append(data)
+        return taken
+
+    script = upstreams.in_turn(stream("1", end=False), *_drops(5))
+    with upstreams.serving({"x": script}) as upstream:
+        async with to(upstream.url("x")) as client:
+            reply = await client.open(ASK)
+            assert isinstance(reply, Answer)
+            first = await reply.read()
+            reply.through = through
+            rest = await read_whole(reply)
+            at_once = b"".join(got)
+            assert (first + (at_once if taken else b"") + rest).count(b"data: ") == 6
+            assert rest.startswith(at_once) or taken
+            assert b"data: x" in at_once
+
+
 async def test_a_large_body_is_sent_whole():
     body = bytes(8 << 20)
     with upstreams.serving({"x": kept(b"one", 1)}) as upstream:

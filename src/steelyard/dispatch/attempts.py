@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
@@ -12,7 +13,6 @@ from steelyard.dispatch import costs, cutting, refusals, tracing
 from steelyard.dispatch.cache import Copy
 from steelyard.dispatch.calls import Caller, CallerGoneError, Headers
 from steelyard.dispatch.desk import Desk
-from steelyard.dispatch.hangup import GRACE_S
 from steelyard.dispatch.observing import Landed
 from steelyard.dispatch.records import Attempt, End
 from steelyard.dispatch.refusals import Code, Refusal
@@ -69,11 +69,11 @@ class Flight:
 
     # What most attempts never come to have.
     _weigher: StreamWeigher | None = None
+    _margin: Margin | None = None
     _task: asyncio.Task[object] | None = None
     """Whose attempt it is, as long as it may be cut off."""
     _cut_as: Cut | None = None
-    _deadline: asyncio.TimerHandle | None = None
-    _watcher: asyncio.Task[None] | None = None
+    _stop_listening: Callable[[], object] | None = None
     _told_ms: int | None = None
     _first_token_us: int | None = None
     _gone = _begun = _unread = False
@@ -108,7 +108,7 @@ class Flight:
         asked_to_end = task.cancelling()
         if desk.observer is not None:
             desk.observer.began(attempt)
-        desk.watch.begin(self, loop, short=self._left_s(self.opened_us) < 2 * GRACE_S)
+        desk.watch.begin(self, loop, self._left_s(self.opened_us))
         try:
             end = await self._ask_upstream()
         except UpstreamError as exc:
@@ -151,26 +151,21 @@ class Flight:
         """The worker stops, and can't wait any longer."""
         self._cut("interrupted")
 
+    def expire(self) -> None:
+        """Its time is over."""
+        self._cut("late")
+
     def watch(self) -> None:
-        """See to it that the attempt ends in time, and when the caller hangs up."""
-        loop = asyncio.get_running_loop()
-        left_s = self._left_s(self._desk.clock.monotonic_us())
-        self._deadline = loop.call_later(max(0, left_s), self._cut, "late")
-        self._watcher = loop.create_task(self._wait_gone())
+        """See to it that the attempt ends when the caller hangs up."""
+        self._stop_listening = self._caller.when_gone(self._hang_up)
 
     def unwatch(self) -> None:
         """The attempt is over."""
-        if self._deadline is not None:
-            self._deadline.cancel()
-        if self._watcher is not None:
-            self._watcher.cancel()
+        if self._stop_listening is not None:
+            self._stop_listening()
 
     def _left_s(self, now_us: int) -> float:
         return self._desk.limits.total_s - (now_us - self._attempt.arrival.started_us) / 1e6
-
-    async def _wait_gone(self) -> None:
-        await self._caller.gone()
-        self._hang_up()
 
     async def _ask_upstream(self) -> End:
         ask, deployment = self._attempt.ask, self._attempt.deployment
@@ -223,9 +218,13 @@ class Flight:
             return self._fail(refusals.not_understood(), paid=False)
         weigher = self._weigher = StreamWeigher(include_usage=self._attempt.ask.include_usage)
         tab = self._attempt.tab
-        margin = None if tab is None else Margin(tab, weigher, self._caller.gone)
+        if tab is not None:
+            self._margin = Margin(tab, weigher, self._caller.gone)
+        margin = self._margin
         if self._gone:
             weigher.hang_up(lost_last=False)
+        if isinstance(reply, Answer) and self.copy is None:
+            reply.through = self._pass
         more = True
         while more:
             data = await (reply.read() if self._begun else self._first_read(reply))
@@ -262,6 +261,20 @@ class Flight:
         meters = weigh(reading, ask.fields).meters
         body = cutting.short(self._attempt, reading.upstream_id, meters) + DONE
         return self._end("completed", reading, body=body, error=Code.COVER_USED_UP)
+
+    def _pass(self, data: bytes) -> bool:
+        """Hand on at once what is nothing but text; whether it was that, and the caller reads."""
+        margin, caller = self._margin, self._caller
+        if self._held or not caller.ready or self._weigher is None:
+            return False
+        if margin is not None and not margin.is_safe(self._sent_bytes + len(data)):
+            return False
+        out = self._weigher.take_alike(data)
+        if out is None:
+            return False
+        caller.send_now(out)
+        self._sent_bytes += len(out)
+        return True
 
     def _last(self, out: bytes) -> int | None:
         """Where the events begin that wait for the record; None when all can go."""

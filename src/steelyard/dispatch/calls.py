@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, Protocol
 
 import msgspec
@@ -89,6 +90,15 @@ class Caller(Protocol):
         """Send a part of a stream. Raises: CallerGoneError."""
         ...
 
+    @property
+    def ready(self) -> bool:
+        """Whether a part of a stream can be sent without waiting."""
+        ...
+
+    def send_now(self, data: bytes) -> None:
+        """Send a part of a stream to a caller that is ready."""
+        ...
+
     async def fail(self, refusal: Refusal) -> None:
         """Say in a stream why there is no more of it. Raises: CallerGoneError."""
         ...
@@ -99,4 +109,8 @@ class Caller(Protocol):
 
     async def gone(self) -> None:
         """Return when the caller hangs up."""
+        ...
+
+    def when_gone(self, told: Callable[[], None]) -> Callable[[], object]:
+        """Have it called when the caller hangs up; calling what comes back takes that back."""
         ...

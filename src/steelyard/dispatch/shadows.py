@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from steelyard.catalogue.routes import Part
 from steelyard.dispatch import breaker, records, routing, snapshot
@@ -42,6 +43,11 @@ class Nobody:
     async def send(self, data: bytes) -> None:
         """Nobody reads it."""
 
+    ready = True
+
+    def send_now(self, data: bytes) -> None:
+        """Nobody reads it now either."""
+
     async def fail(self, refusal: Refusal) -> None:
         """Nobody minds."""
 
@@ -52,6 +58,10 @@ class Nobody:
     async def gone(self) -> None:
         """Nobody goes away."""
         await asyncio.Event().wait()
+
+    def when_gone(self, told: Callable[[], None]) -> Callable[[], object]:
+        """Never call it."""
+        return told
 
 
 def cast(desk: Desk, call: Call, shadow: Part) -> None:

@@ -85,11 +85,15 @@ class Margin:
         self._gone = gone
         self._safe = tab.tokens
 
+    def is_safe(self, size: int) -> bool:
+        """Whether there is cover for a stream of that size, whatever its tokens are."""
+        return size <= self._safe or self._tab.tokens >= self._tab.most
+
     async def allows(self, size: int) -> bool:
         """Whether there is cover for a stream of that size. Raises: CallerGoneError."""
-        tab = self._tab
-        if size <= self._safe or tab.tokens >= tab.most:
+        if self.is_safe(size):
             return True
+        tab = self._tab
         tokens = self._weigher.tokens_max
         if not await tab.stretch(tokens, self._gone):
             return False

@@ -13,6 +13,7 @@ import socket as sockets
 import sys
 import termios
 from collections import deque
+from collections.abc import Callable
 from typing import Literal, Protocol, cast
 
 import httptools
@@ -103,7 +104,7 @@ class Connection(asyncio.Protocol):
         "_unread_bytes",
         "_unread_since_s",
         "_waiting",
-        "gone",
+        "listeners",
         "lost",
     )
 
@@ -131,7 +132,7 @@ class Connection(asyncio.Protocol):
         self._unread_bytes = 0
         self._soon: list[bytes] = []
         self._drained: asyncio.Future[None] | None = None
-        self.gone: asyncio.Future[None] | None = None
+        self.listeners: set[Callable[[], None]] = set()
         self.lost = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -149,9 +150,10 @@ class Connection(asyncio.Protocol):
         self._parser = self._incoming = None
         self._waiting.clear()
         self._server.forget(self)
-        for each in (self._drained, self.gone):
-            if each is not None and not each.done():
-                each.set_result(None)
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        for told in tuple(self.listeners):
+            told()
         if self._serving is not None:
             self._serving.wake()
 
@@ -243,6 +245,21 @@ class Connection(asyncio.Protocol):
         """Send, or not any more."""
         if not self.lost:
             self._transport.write(data)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the caller is there and reads."""
+        return self._unread_since_s is None and not self.lost
+
+    def write_now(self, data: bytes) -> None:
+        """Send after whatever waits to be sent, or not any more.
+
+        While data is read the loop itself sends what is written at the end of its turn, in a row.
+        """
+        if self._soon:
+            self._soon.append(data)
+        else:
+            self.write(data)
 
     def write_soon(self, data: bytes) -> None:
         """Send when all that can be done now is done."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from steelyard.dispatch import tracing
@@ -131,6 +132,16 @@ class Exchange:
         except ProtocolClosed as exc:
             raise CallerGoneError from exc
 
+    @property
+    def ready(self) -> bool:
+        """Whether a part of a stream can be sent without waiting: never through Granian."""
+        return isinstance(self._stream, Request) and self._stream.ready
+
+    def send_now(self, data: bytes) -> None:
+        """Send a part of a stream to a caller that is ready."""
+        assert isinstance(self._stream, Request)
+        self._stream.send_now(data)
+
     async def fail(self, refusal: Refusal) -> None:
         """Say in a stream why there is no more of it. Raises: CallerGoneError."""
         await self.send(errors.event_of(refusal))
@@ -142,6 +153,16 @@ class Exchange:
     async def gone(self) -> None:
         """Return when the caller hangs up."""
         await self._proto.client_disconnect()
+
+    def when_gone(self, told: Callable[[], None]) -> Callable[[], object]:
+        """Have it called when the caller hangs up; calling what comes back takes that back."""
+        if isinstance(self._proto, Request):
+            return self._proto.when_gone(told)
+        return asyncio.ensure_future(self._tell_gone(told)).cancel
+
+    async def _tell_gone(self, told: Callable[[], None]) -> None:
+        await self._proto.client_disconnect()
+        told()
 
     def _head(self, content_type: str, more: Headers) -> Headers:
         name = ids.text(self.arrival.call_id)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Protocol
 
@@ -28,7 +29,8 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class Link(Protocol):
     """What a request needs of the connection that it came on."""
 
-    gone: asyncio.Future[None] | None
+    listeners: set[Callable[[], None]]
+    """Called when it is lost."""
     lost: bool
 
     @property
@@ -51,6 +53,15 @@ class Link(Protocol):
 
     def write(self, data: bytes) -> None:
         """Send, or not any more."""
+        ...
+
+    @property
+    def ready(self) -> bool:
+        """Whether the caller is there and reads."""
+        ...
+
+    def write_now(self, data: bytes) -> None:
+        """Send after whatever waits to be sent, or not any more."""
         ...
 
     def write_soon(self, data: bytes) -> None:
@@ -157,12 +168,20 @@ class Request:
 
     async def client_disconnect(self) -> None:
         """Return when the caller hangs up."""
+        gone = asyncio.get_running_loop().create_future()
+        stay = self.when_gone(lambda: None if gone.done() else gone.set_result(None))
+        try:
+            await gone
+        finally:
+            stay()
+
+    def when_gone(self, told: Callable[[], None]) -> Callable[[], object]:
+        """Have it called when the caller hangs up; calling what comes back takes that back."""
         connection = self._connection
-        if not connection.lost:
-            # Several attempts of a call may wait for this at once.
-            if connection.gone is None or connection.gone.done():
-                connection.gone = asyncio.get_running_loop().create_future()
-            await asyncio.shield(connection.gone)
+        if connection.lost:
+            asyncio.get_running_loop().call_soon(told)
+        connection.listeners.add(told)
+        return partial(connection.listeners.discard, told)
 
     def response_bytes(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> None:
         """Answer all at once."""
@@ -193,6 +212,15 @@ class Request:
         if data:
             connection.write_soon(b"%x\r\n%b\r\n" % (len(data), data) if self.chunks else data)
         await connection.drain()
+
+    @property
+    def ready(self) -> bool:
+        """Whether a part can be sent without waiting."""
+        return self._connection.ready
+
+    def send_now(self, data: bytes) -> None:
+        """Send a part to a caller that is ready."""
+        self._connection.write_now(b"%x\r\n%b\r\n" % (len(data), data) if self.chunks else data)
 
     def finish(self) -> bool:
         """End the answer; whether another request may follow."""

@@ -32,6 +32,7 @@ SHORT_BYTES_MAX = 64 << 10
 _EVENT_END = re.compile(rb"\n\r?\n")
 _END_BYTES_MAX = 3
 _NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null(?=\s*[,}])|"usage"\s*:\s*null\s*,?')
+_NO_USAGE = b',"usage":null'
 _FINISH = re.compile(rb'"finish_reason"\s*:\s*"')
 _TABLE = msgspec.json.Decoder(dict[str, Raw])
 _TIER = re.compile(rb'"(\w{1,32})"')
@@ -88,8 +89,12 @@ class StreamWeigher:
 
     def feed(self, data: bytes) -> bytes:
         """Take what came; what to hand on comes back, whole events only."""
-        if not self._buffer and not self._skipping and self._take_alike(data):
-            return data
+        if not self._buffer and not self._skipping:
+            self._digest()
+            before = self._mark()
+            if (alike := self.take_alike(data)) is not None:
+                self._before = before
+                return alike
         if len(self._buffer) > SHORT_BYTES_MAX or self._skipping:
             return self._feed_events(data)
         data = bytes(self._buffer) + data if self._buffer else data
@@ -101,7 +106,7 @@ class StreamWeigher:
             return self._feed_mixed(data)
         self._buffer += data[end:]
         self._wait(block)
-        if self._lessons < LESSONS_MAX and b'"usage"' not in block:
+        if self._lessons < LESSONS_MAX:
             event = block[block.rfind(b"\n\n", 0, -2) + 2 :] if block.count(b"\n\n") > 1 else block
             self._learn(event, *find_texts(event, streamed=True))
         return plain
@@ -116,14 +121,16 @@ class StreamWeigher:
             found = -1 if known else data.find(b"\n\n", begin)
             if found < 0:
                 break
-            passed += self._feed_events(data[begin : found + 2])
+            event = data[begin : found + 2]
+            tidy = len(event) <= EVENT_BYTES_MAX and b"\r" not in event and event[:1] != b"\n"
+            passed += self._event(event) if tidy else self._feed_events(event)
             begin = found + 2
         end = self._plain_end(data, begin)
         block = data[begin:end]
         if not block or self._buffer:
             passed += self._feed_events(data[begin:])
-        elif self._take_alike(block):
-            passed += block + self._feed_events(data[end:])
+        elif (alike := self.take_alike(block)) is not None:
+            passed += alike + self._feed_events(data[end:])
         elif (plain := self._plain(block)) is not None:
             self._take_texts(block)
             passed += plain + self._feed_events(data[end:])
@@ -140,37 +147,49 @@ class StreamWeigher:
                 return found + len(self._alike.after)
         return _special(data, begin)
 
-    def _take_alike(self, data: bytes) -> bool:
-        """Take the text out of events that differ in nothing else, should they be such."""
+    def take_alike(self, data: bytes) -> bytes | None:
+        """Take events that differ in nothing but their text, should these be such and whole.
+
+        What to hand on comes back. Who calls this instead of ``feed`` hands it on at once, for
+        ``hang_up`` won't know that it was the last.
+        """
         alike = self._alike
-        if alike is None or not data.startswith(alike.before) or not data.endswith(alike.after):
-            return False
+        if (
+            alike is None
+            or not data.startswith(alike.before)
+            or not data.endswith(alike.after)
+            or self._buffer
+            or self._skipping
+        ):
+            return None
         begin, end = len(alike.before), len(data) - len(alike.after)
         texts = data[begin:end].split(alike.between)
         text = b"".join(texts)
         if end < begin or b'"' in text or len(text) > TEXT_BYTES_MAX - self._text_bytes():
-            return False
-        self._digest()
-        self._before = self._mark()
+            return None
+        if self._last or self._pending:
+            self._digest()
         self._chunks += len(texts) - texts.count(b"")
         if alike.reasoning:
             self._reasoning += text
         else:
             self._output += text
-        return True
+        return data.replace(_NO_USAGE, b"") if alike.strips else data
 
     def _learn(self, event: bytes, output: list[bytes], reasoning: list[bytes]) -> None:
         """Remember what an event is like that says one text and nothing else."""
         texts = output or reasoning
-        if self._lessons >= LESSONS_MAX:
-            return
+        if self._lessons >= LESSONS_MAX or b'"role":"assistant"' in event:
+            return  # the first alone says whose answer it is
         self._lessons += 1
         if len(output) + len(reasoning) != 1 or event.count(b'"%b"' % texts[0]) != 1:
             return
         before, quoted, after = event.partition(b'"%b"' % texts[0])
         before, after = before + quoted[:1], quoted[:1] + after
-        if before.startswith(b"data: {") and after.endswith(b"}\n\n"):
-            self._alike = _Alike(before, after, after + before, reasoning=not output)
+        told = b'"timings"' in event or b'"usage"' in event.replace(_NO_USAGE, b"")
+        if before.startswith(b"data: {") and after.endswith(b"}\n\n") and not told:
+            strips = not self._include_usage and _NO_USAGE in event
+            self._alike = _Alike(before, after, after + before, not output, strips)
 
     def _text_bytes(self) -> int:
         return len(self._output) + len(self._reasoning)
@@ -190,7 +209,7 @@ class StreamWeigher:
             return None
         if b'"usage"' not in block:
             return block
-        left = block.replace(b',"usage":null', b"")
+        left = block.replace(_NO_USAGE, b"")
         if b'"usage"' in left:
             return None
         return block if self._include_usage else left
@@ -326,9 +345,9 @@ class StreamWeigher:
             self._finished = True
         if self.error is None and failed(payload):
             self.error = payload
+        if not self._finished and self.error is None:
+            self._learn(event, output, reasoning)
         if b'"usage"' not in payload:
-            if not self._finished and self.error is None:
-                self._learn(event, output, reasoning)
             return event
         return self._usage_event(event, payload)
 
@@ -344,7 +363,7 @@ class StreamWeigher:
                     self._more_bytes += len(text)
 
     def _usage_event(self, event: bytes, payload: bytes) -> bytes:
-        left: bytes | None = payload.replace(b',"usage":null', b"")
+        left: bytes | None = payload.replace(_NO_USAGE, b"")
         if b'"usage"' in left:
             left = _NULL_USAGE.sub(b"", left)
         if b'"usage"' in left:
@@ -417,6 +436,8 @@ class _Alike(NamedTuple):
     after: bytes
     between: bytes
     reasoning: bool
+    strips: bool
+    """Whether each says that it has no usage, which the caller did not ask for."""
 
 
 class _Mark(msgspec.Struct, frozen=True):

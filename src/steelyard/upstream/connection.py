@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from math import inf
 from typing import Protocol, cast
 
@@ -56,6 +57,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_answer",
+        "_body",
         "_interim",
         "_keep",
         "_loop",
@@ -63,6 +65,7 @@ class Connection(asyncio.Protocol):
         "_pool",
         "_transport",
         "idle_since",
+        "on_body",
     )
 
     def __init__(self, pool: Pool, loop: asyncio.AbstractEventLoop) -> None:
@@ -70,6 +73,9 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self._transport: asyncio.Transport | None = None
         self._answer: Answer | None = None
+        self._body: list[bytes] = []
+        """What came of a body in one read."""
+        self.on_body = self._body.append
         self._parser = httptools.HttpResponseParser(self)
         self._interim = False
         self._keep = False
@@ -131,25 +137,34 @@ class Connection(asyncio.Protocol):
         if answer is None:
             self.abort()
             return
-        left = answer.left
+        broken = None
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as exc:
-            if self._answer is not None:
-                answer.fail(Kind.INVALID, f"no HTTP: {exc}", exc)
-                return
-            # More than the answer came: the answer is whole, and its connection of no more use.
-            self._keep = False
+            broken = exc
+        got, body = b"", self._body
+        if body:
+            got = body[0] if len(body) == 1 else b"".join(body)
+            body.clear()
+            answer.left -= len(got)
         if answer.left < 0:
             answer.fail(Kind.TOO_LARGE, "the answer is larger than answer_bytes_max")
-        elif self._answer is None:
-            self.idle_since = self._loop.time()
-            if answer.paused:
-                self.resume()
-            self._pool.release(self)
-            answer.finish()
+        elif self._answer is not None:
+            answer.fed(got, len(data))
+            if broken is not None:
+                answer.fail(Kind.INVALID, f"no HTTP: {broken}", broken)
         else:
-            answer.fed(len(data), left)
+            self._end(answer, got, more=broken is not None)
+
+    def _end(self, answer: Answer, got: bytes, *, more: bool) -> None:
+        """Let a whole answer go; of a connection on which more came there is no more use."""
+        if more:
+            self._keep = False
+        self.idle_since = self._loop.time()
+        if answer.paused:
+            self.resume()
+        self._pool.release(self)
+        answer.finish(got)
 
     def on_message_begin(self) -> None:
         """Refuse what nobody asked for. Raises: BufferError, into the parser's own."""
@@ -176,13 +191,6 @@ class Connection(asyncio.Protocol):
             answer.headers.clear()
         else:
             answer.status = status
-
-    def on_body(self, body: bytes) -> None:
-        """Keep a part of the body."""
-        answer = self._answer
-        assert answer is not None
-        answer.left -= len(body)
-        answer.parts.append(body)
 
     def on_message_complete(self) -> None:
         """Let the answer go, and know whether the connection stays."""
@@ -215,6 +223,7 @@ class Answer:
         "parts",
         "paused",
         "status",
+        "through",
     )
 
     def __init__(
@@ -243,6 +252,8 @@ class Answer:
         self.headers: list[tuple[bytes, bytes]] = []
         self.parts: list[bytes] = []
         self.left = pool.limits.answer_bytes_max
+        self.through: Callable[[bytes], bool] | None = None
+        """Takes what comes while somebody waits to read, or leaves it to be read."""
 
     def header(self, name: str) -> str:
         """A header's value; an empty text when it is not there."""
@@ -306,8 +317,10 @@ class Answer:
             self.parts.clear()
         self._end(kind, detail, cause)
 
-    def finish(self) -> None:
-        """End with all that there is."""
+    def finish(self, got: bytes = b"") -> None:
+        """End with all that there is, the last of it with this."""
+        if got:
+            self.parts.append(got)
         self._whole = True
         self._connection = None
         self._pool.waiting.discard(self)
@@ -323,12 +336,14 @@ class Answer:
         self._stale = self._used and early and not self.status and not self._dry
         self._end(Kind.BROKEN, f"the connection closed: {exc or 'in the middle'}", exc)
 
-    def fed(self, size: int, left: int) -> None:
-        """So many bytes came; ``left`` is what was left to come before."""
-        got = left - self.left
-        self._size += got
+    def fed(self, got: bytes, size: int) -> None:
+        """Take what came of the body, in so many bytes."""
         if got:
             self._dry = 0
+            if self.through is not None and self._pass(got):
+                return
+            self.parts.append(got)
+            self._size += len(got)
         else:
             self._dry += size
             if self._dry > HEAD_BYTES_MAX:
@@ -338,6 +353,16 @@ class Answer:
             self.paused = True
             self._connection.pause()
         self._wake()
+
+    def _pass(self, got: bytes) -> bool:
+        """Have it taken at once, in the turn in which it came and without waking anybody."""
+        if self._waiter is None or self._waiter.done():
+            return False
+        assert self.through is not None
+        if not self.through(got):
+            return False
+        self.deadline = self._pool.vigil.now_s + self._pool.limits.between_s
+        return True
 
     def _framed(self) -> bool:
         return any(
