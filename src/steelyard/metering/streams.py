@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 import msgspec
 from msgspec import Raw
 
+from steelyard.metering.alike import NO_USAGE, Alike, learn, texts_alike
 from steelyard.metering.answers import Reading, Texts, failed, find_texts, id_of, unescape
 
 MORE_TOKENS = 64
@@ -32,7 +32,6 @@ SHORT_BYTES_MAX = 64 << 10
 _EVENT_END = re.compile(rb"\n\r?\n")
 _END_BYTES_MAX = 3
 _NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null(?=\s*[,}])|"usage"\s*:\s*null\s*,?')
-_NO_USAGE = b',"usage":null'
 _FINISH = re.compile(rb'"finish_reason"\s*:\s*"')
 _TABLE = msgspec.json.Decoder(dict[str, Raw])
 _TIER = re.compile(rb'"(\w{1,32})"')
@@ -61,7 +60,7 @@ class StreamWeigher:
         self._reasoning = bytearray()
         self._more_bytes = 0
         self._chunks = 0
-        self._alike: _Alike | None = None
+        self._alike: Alike | None = None
         self._lessons = 0
         self._pending = bytearray()
         """Plain events whose text is not taken out yet."""
@@ -154,18 +153,13 @@ class StreamWeigher:
         ``hang_up`` won't know that it was the last.
         """
         alike = self._alike
-        if (
-            alike is None
-            or not data.startswith(alike.before)
-            or not data.endswith(alike.after)
-            or self._buffer
-            or self._skipping
-        ):
+        if alike is None or self._buffer or self._skipping:
             return None
-        begin, end = len(alike.before), len(data) - len(alike.after)
-        texts = data[begin:end].split(alike.between)
+        texts = texts_alike(alike, data)
+        if texts is None:
+            return None
         text = b"".join(texts)
-        if end < begin or b'"' in text or len(text) > TEXT_BYTES_MAX - self._text_bytes():
+        if b'"' in text or len(text) > TEXT_BYTES_MAX - self._text_bytes():
             return None
         if self._last or self._pending:
             self._digest()
@@ -174,22 +168,14 @@ class StreamWeigher:
             self._reasoning += text
         else:
             self._output += text
-        return data.replace(_NO_USAGE, b"") if alike.strips else data
+        return data.replace(NO_USAGE, b"") if alike.strips else data
 
     def _learn(self, event: bytes, output: list[bytes], reasoning: list[bytes]) -> None:
         """Remember what an event is like that says one text and nothing else."""
-        texts = output or reasoning
-        if self._lessons >= LESSONS_MAX or b'"role":"assistant"' in event:
-            return  # the first alone says whose answer it is
-        self._lessons += 1
-        if len(output) + len(reasoning) != 1 or event.count(b'"%b"' % texts[0]) != 1:
-            return
-        before, quoted, after = event.partition(b'"%b"' % texts[0])
-        before, after = before + quoted[:1], quoted[:1] + after
-        told = b'"timings"' in event or b'"usage"' in event.replace(_NO_USAGE, b"")
-        if before.startswith(b"data: {") and after.endswith(b"}\n\n") and not told:
-            strips = not self._include_usage and _NO_USAGE in event
-            self._alike = _Alike(before, after, after + before, not output, strips)
+        if self._lessons < LESSONS_MAX:
+            self._lessons += 1
+            found = learn(event, output, reasoning, include_usage=self._include_usage)
+            self._alike = found or self._alike
 
     def _text_bytes(self) -> int:
         return len(self._output) + len(self._reasoning)
@@ -209,7 +195,7 @@ class StreamWeigher:
             return None
         if b'"usage"' not in block:
             return block
-        left = block.replace(_NO_USAGE, b"")
+        left = block.replace(NO_USAGE, b"")
         if b'"usage"' in left:
             return None
         return block if self._include_usage else left
@@ -337,7 +323,8 @@ class StreamWeigher:
         if payload == b"[DONE]":
             self._done = True
             return event
-        if self._upstream_id is None:
+        is_first = self._upstream_id is None
+        if is_first:
             self._upstream_id = id_of(payload)
         output, reasoning = find_texts(payload, streamed=True)
         self._keep_texts(output, reasoning)
@@ -345,7 +332,8 @@ class StreamWeigher:
             self._finished = True
         if self.error is None and failed(payload):
             self.error = payload
-        if not self._finished and self.error is None:
+        if not is_first and not self._finished and self.error is None:
+            # The first is like no other: it says whose answer it is.
             self._learn(event, output, reasoning)
         if b'"usage"' not in payload:
             return event
@@ -363,7 +351,7 @@ class StreamWeigher:
                     self._more_bytes += len(text)
 
     def _usage_event(self, event: bytes, payload: bytes) -> bytes:
-        left: bytes | None = payload.replace(_NO_USAGE, b"")
+        left: bytes | None = payload.replace(NO_USAGE, b"")
         if b'"usage"' in left:
             left = _NULL_USAGE.sub(b"", left)
         if b'"usage"' in left:
@@ -427,17 +415,6 @@ _OF_PROMPT = {"prompt_tokens", "prompt_tokens_details"}
 """Usage that says nothing of the answer yet."""
 
 _MARKS = (b'"finish_reason":"', b'"finish_reason": "', b'"usage":{', b'"error"', b"[DONE]")
-
-
-class _Alike(NamedTuple):
-    """What is around the text of each of many events."""
-
-    before: bytes
-    after: bytes
-    between: bytes
-    reasoning: bool
-    strips: bool
-    """Whether each says that it has no usage, which the caller did not ask for."""
 
 
 class _Mark(msgspec.Struct, frozen=True):
