@@ -36,7 +36,7 @@ from steelyard.catalogue.names import Identifier, Pattern, Text
 from steelyard.catalogue.routes import Route
 from steelyard.catalogue.shapes import shape, shapes
 from steelyard.catalogue.sheets import Fault, Found, Sheet, suggestion
-from steelyard.governance.keys import Key, digest
+from steelyard.governance.keys import PRIORITY_MAX, Key, digest
 from steelyard.settings import Settings
 
 MAIN_FILE = "steelyard.toml"
@@ -90,7 +90,7 @@ class _Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     routing: bool = False
     workspace: Identifier | None = None
     project: Identifier | None = None
-    priority: Annotated[int, msgspec.Meta(ge=0, le=9)] = 0
+    priority: Annotated[int, msgspec.Meta(ge=0, le=PRIORITY_MAX)] = 0
     secret_env: Text | None = None
     sha256: Annotated[str, msgspec.Meta(min_length=64, max_length=64)] | None = None
 

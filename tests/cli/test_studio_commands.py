@@ -130,9 +130,29 @@ def test_a_key_is_shown_once_and_kept_hashed(run, tmp_path):
     assert "revoked" in run("keys", "list").stdout
 
 
+RIGHTS = ["--workspace", "lab", "--priority", "7", "--routing", "--regions", "*"]
+
+
+def test_what_a_key_may_is_said_and_changed(run):
+    run("init")
+    made = json.loads(run("keys", "create", "acme", "--json", *RIGHTS).stdout)
+    said = {"workspace": "lab", "priority": 7, "routing": True, "regions": ["*"], "models": ["*"]}
+    assert said.items() <= made.items()
+    command = ("keys", "change", made["id"])
+    shown = run(*command, "--models", "smollm2-*", "--no-routing", "--workspace", "").stdout
+    assert "smollm2-*, priority 7" in shown
+    (listed,) = json.loads(run("keys", "list", "--json").stdout)
+    changed = {"workspace": None, "priority": 7, "routing": False, "models": ["smollm2-*"]}
+    assert changed.items() <= listed.items()
+    assert "Say what is to change" in run(*command, status=1).stderr
+    assert 'there is no key "k"' in run("keys", "change", "k", "--priority", "1", status=1).stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
+        (["acme", "--regions", "mars"], '"mars" matches no region of a deployment'),
+        (["acme", "--workspace", "a/b"], '"a/b" is no workspace'),
         (["acne"], 'unknown customer "acne"; did you mean "acme"?'),
         (["acme", "--contract", "acme-2027"], 'acme has no contract "acme-2027"; did you mean'),
         (["acme", "--models", "gpt-*"], '"gpt-*" matches no model'),

@@ -42,3 +42,25 @@ def test_the_first_revocation_counts(engine):
     assert keys.revoke("key-1", 9)
     assert not keys.revoke("key-2", 9)
     assert keys.all() == (msgspec.structs.replace(KEY, revoked_us=5),)
+
+
+def test_a_key_keeps_what_it_may_and_how_it_is_treated(engine):
+    keys = Keys(engine)
+    like = {"regions": ("cn-*",), "routing": True, "workspace": "lab", "project": "p", "priority": 7}
+    keys.add(msgspec.structs.replace(KEY, **like))
+    keys.add(OLDER)
+    assert keys.all() == (OLDER, msgspec.structs.replace(KEY, **like))
+
+
+def test_a_changed_key_keeps_whose_it_is(engine):
+    keys = Keys(engine)
+    keys.add(KEY)
+    seen, _ = keys.changed(0)
+    like = {"models": ("*",), "regions": ("eu",), "routing": True, "workspace": "lab"}
+    other = {"customer": "other", "contract": "other", "sha256": digest("x"), "created_us": 9}
+    asked = msgspec.structs.replace(KEY, **like, **other, name="desk", priority=3)
+    assert keys.change(asked)
+    changed = msgspec.structs.replace(KEY, **like, name="desk", priority=3)
+    assert keys.all() == (changed,)
+    assert keys.changed(seen)[1] == (changed,)
+    assert not keys.change(msgspec.structs.replace(KEY, id="key-2"))

@@ -49,6 +49,12 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     """Whose call goes first where calls wait: the higher."""
 
 
+CHANGEABLE = ("name", "models", "regions", "routing", "workspace", "project", "priority")
+"""What of an issued key may be changed; for another payer, contract or secret make another key."""
+
+PRIORITY_MAX = 9
+
+
 class Refusal(Enum):
     """Why a key does not open; checked in this order."""
 
@@ -67,6 +73,10 @@ class KeyStore(Protocol):
 
     def all(self) -> tuple[Key, ...]:
         """Every key ever issued, oldest first, revoked ones included."""
+        ...
+
+    def change(self, key: Key) -> bool:
+        """Have the key of this id whatever is CHANGEABLE of this one. False: there is none."""
         ...
 
     def revoke(self, key_id: str, at_us: int) -> bool:

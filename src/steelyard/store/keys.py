@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from steelyard.governance.keys import Key
+from steelyard.governance.keys import CHANGEABLE, Key
 from steelyard.store import changes
 from steelyard.store.engines import reading, writing
 from steelyard.store.tables import key_changes, keys
@@ -25,11 +26,9 @@ class Keys:
 
         Raises: ValueError when its id or its digest is there already.
         """
-        row = {name: getattr(key, name) for name in keys.columns.keys()}  # noqa: SIM118 - no dict
-        row["models"] = msgspec.json.encode(key.models).decode()
         try:
             with writing(self._engine) as connection:
-                connection.execute(sa.insert(keys), row)
+                connection.execute(sa.insert(keys), _row(key, keys.columns.keys()))
                 changes.note(connection, key.id)
         except IntegrityError as exc:
             msg = f"there is a key {key.id}, or one with the same secret, already"
@@ -56,6 +55,18 @@ class Keys:
             rows = connection.execute(query).mappings()
             return last, tuple(_key(row) for row in rows)
 
+    def change(self, key: Key) -> bool:
+        """Have the key of this id name, models, places, limits and rights of this one.
+
+        False: there is no such key.
+        """
+        with writing(self._engine) as connection:
+            changed = sa.update(keys).where(keys.c.id == key.id).values(_row(key, CHANGEABLE))
+            found = connection.execute(changed).rowcount > 0
+            if found:
+                changes.note(connection, key.id)
+            return found
+
     def revoke(self, key_id: str, at_us: int) -> bool:
         """Revoke a key from ``at_us`` on; the first time counts. False: there is no such key."""
         with writing(self._engine) as connection:
@@ -70,7 +81,17 @@ class Keys:
             return bool(known)
 
 
+def _row(key: Key, names: Iterable[str]) -> dict[str, Any]:
+    values = {name: getattr(key, name) for name in names}
+    lists = {name: msgspec.json.encode(values[name]).decode() for name in _LISTS}
+    return {**values, **lists, "routing": int(key.routing)}
+
+
 def _key(row: sa.RowMapping) -> Key:
     values: dict[str, Any] = {**row}
-    models: list[str] = msgspec.json.decode(values.pop("models"))
-    return Key(models=tuple(models), **values)
+    lists = {name: _PATTERNS.decode(values.pop(name)) for name in _LISTS}
+    return Key(**lists, routing=bool(values.pop("routing")), **values)
+
+
+_LISTS = ("models", "regions")
+_PATTERNS = msgspec.json.Decoder(tuple[str, ...])

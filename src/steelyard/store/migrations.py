@@ -58,11 +58,21 @@ def _key_changes(connection: sa.Connection) -> None:
     _create(connection, "key_changes")
 
 
+def _key_attributes(connection: sa.Connection) -> None:
+    """Keys issued before might call from anywhere, and choose nothing."""
+    _add(connection, "keys", "regions", "TEXT NOT NULL DEFAULT '[\"*\"]'")
+    _add(connection, "keys", "routing", "BIGINT NOT NULL DEFAULT 0")
+    _add(connection, "keys", "workspace", "TEXT NOT NULL DEFAULT ''")
+    _add(connection, "keys", "project", "TEXT NOT NULL DEFAULT ''")
+    _add(connection, "keys", "priority", "BIGINT NOT NULL DEFAULT 0")
+
+
 STEPS: Mapping[int, Callable[[sa.Connection], None]] = {
     1: _counters,
     2: _kinds,
     3: _facts,
     4: _key_changes,
+    5: _key_attributes,
 }
 """What leads from each version to the next."""
 

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 METADATA = sa.MetaData()
 
@@ -246,8 +246,13 @@ keys = sa.Table(
     _word("hint"),
     _whole("created_us"),
     sa.Column("revoked_us", sa.BigInteger),
+    _word("regions"),
+    _whole("routing"),
+    _word("workspace"),
+    _word("project"),
+    _whole("priority"),
 )
-"""Callers' keys; ``models`` is a JSON list."""
+"""Callers' keys; ``models`` and ``regions`` are JSON lists, ``routing`` is 0 or 1."""
 
 key_changes = sa.Table(
     "key_changes",
@@ -255,7 +260,7 @@ key_changes = sa.Table(
     _whole("number", key=True),
     _word("key_id"),
 )
-"""Each making and each revocation of a key, in their order: what those who serve look for."""
+"""Each making, change and revocation of a key, in their order: what those who serve look for."""
 
 BESIDE_THE_BOOKS = frozenset({schema_version, keys, key_changes})
 """What an audit does not make again: nothing of it is booked."""
