@@ -310,8 +310,8 @@ class StreamWeigher:
 
     def _texts(self, mark: _Mark) -> Texts:
         return Texts(
-            unescape(bytes(self._output[: mark.output])),
-            unescape(bytes(self._reasoning[: mark.reasoning])),
+            unescape(bytes(memoryview(self._output)[: mark.output])),
+            unescape(bytes(memoryview(self._reasoning)[: mark.reasoning])),
             mark.more_bytes,
         )
 
