@@ -46,7 +46,13 @@ def test_the_first_revocation_counts(engine):
 
 def test_a_key_keeps_what_it_may_and_how_it_is_treated(engine):
     keys = Keys(engine)
-    like = {"regions": ("cn-*",), "routing": True, "workspace": "lab", "project": "p", "priority": 7}
+    like = {
+        "regions": ("cn-*",),
+        "routing": True,
+        "workspace": "lab",
+        "project": "p",
+        "priority": 7,
+    }
     keys.add(msgspec.structs.replace(KEY, **like))
     keys.add(OLDER)
     assert keys.all() == (OLDER, msgspec.structs.replace(KEY, **like))

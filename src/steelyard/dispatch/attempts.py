@@ -11,7 +11,8 @@ import msgspec
 
 from steelyard.dispatch import costs, cutting, refusals, tracing
 from steelyard.dispatch.cache import Copy
-from steelyard.dispatch.calls import Caller, CallerGoneError, Headers
+from steelyard.dispatch.calls import Caller, CallerGoneError
+from steelyard.dispatch.course import Course, told
 from steelyard.dispatch.desk import Desk
 from steelyard.dispatch.observing import Landed
 from steelyard.dispatch.records import Attempt, End
@@ -55,13 +56,6 @@ class Race:
                 if other is not flight:
                     other.lose()
         return self.winner is flight
-
-
-class Course(msgspec.Struct):
-    """How a call has gone so far. ``waited_us`` is how long others than we took. Unit: µs."""
-
-    attempts: int = 0
-    waited_us: int = 0
 
 
 class Flight:
@@ -424,16 +418,6 @@ def _may_be_last(events: bytes) -> bool:
     if b"[DONE]" in events:
         return True
     return b'"error"' in events and b'"error":null' not in events
-
-
-def told(attempt: Attempt, attempts: int, own_us: int) -> Headers:
-    """What a head says of how a call was made; our own time in ms, with three digits."""
-    own_us = max(0, own_us)
-    return (
-        f"x-steelyard-deployment: {attempt.deployment.id}\r\n"
-        f"x-steelyard-attempts: {attempts}\r\n"
-        f"x-steelyard-overhead-ms: {own_us // 1000}.{own_us % 1000:03d}\r\n"
-    )
 
 
 async def _see_end(reply: Reply) -> None:

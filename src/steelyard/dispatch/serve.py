@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from steelyard.dispatch import cache, costs, limiting, records, refusals, shadows, stopping
 from steelyard.dispatch.allowances import UNLIMITED, Held, Turned
-from steelyard.dispatch.attempts import HTTP_OK, told
+from steelyard.dispatch.attempts import HTTP_OK
 from steelyard.dispatch.cache import Kept, Slot
 from steelyard.dispatch.calls import Answer, Arrival, Caller, CallerGoneError
+from steelyard.dispatch.course import told
 from steelyard.dispatch.desk import Desk
 from steelyard.dispatch.observing import Ended, Refused
 from steelyard.dispatch.paying import HEADER as CLAMP_HEADER

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from steelyard.catalogue.routes import Part
 from steelyard.dispatch import breaker, records, routing, snapshot
-from steelyard.dispatch.attempts import Course, Flight
+from steelyard.dispatch.attempts import Flight
 from steelyard.dispatch.calls import Arrival, Ask, CallerGoneError, Headers
+from steelyard.dispatch.course import Course
 from steelyard.dispatch.desk import Desk
 from steelyard.dispatch.records import Attempt, Call
 from steelyard.dispatch.refusals import Refusal

@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 from steelyard.catalogue.routes import Route
 from steelyard.dispatch import breaker, records, refusals, retrying
-from steelyard.dispatch.attempts import Course, Flight, Race
+from steelyard.dispatch.attempts import Flight, Race
 from steelyard.dispatch.cache import Copy
 from steelyard.dispatch.calls import Caller
+from steelyard.dispatch.course import Course
 from steelyard.dispatch.desk import Desk
 from steelyard.dispatch.records import Attempt, Call, End
 from steelyard.dispatch.refusals import Refusal
