@@ -175,7 +175,7 @@ def open_transports(
     return {
         each.id: _transport(opened, each, clock)
         for each in opened.edition.deployments
-        if each not in same or each.keys_secret or each.ca_file
+        if each not in same or each.keys_secret or each.proxy_login_secret or each.ca_file
     }
 
 
@@ -204,6 +204,7 @@ def _transport(opened: Studio, deployment: Deployment, clock: Clock) -> Transpor
             limits,
             ca_file=opened.root / deployment.ca_file if deployment.ca_file else None,
             proxy=deployment.proxy,
+            proxy_login=_proxy_login(opened, deployment),
             http2=deployment.http2,
         )
         if deployment.kind == "anthropic":
@@ -213,6 +214,13 @@ def _transport(opened: Studio, deployment: Deployment, clock: Clock) -> Transpor
         keys += [Credential(name, os.environ[name]) for name in deployment.keys_env]
         keys += [Credential(name, _sealed(opened, name)) for name in deployment.keys_secret]
     return Keyed(inner, Keyring(keys), clock, told) if keys else inner
+
+
+def _proxy_login(opened: Studio, deployment: Deployment) -> str | None:
+    if deployment.proxy_login_env is not None:
+        return os.environ[deployment.proxy_login_env]
+    secret = deployment.proxy_login_secret
+    return None if secret is None else _sealed(opened, secret)
 
 
 def _sealed(opened: Studio, name: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -30,7 +30,7 @@ from steelyard.catalogue import (
 )
 from steelyard.catalogue.budgets import Budget
 from steelyard.catalogue.checks import Draft, Kind
-from steelyard.catalogue.documents import Edition, Holidays, Model, PriceBook
+from steelyard.catalogue.documents import Deployment, Edition, Holidays, Model, PriceBook
 from steelyard.catalogue.limits import Limit
 from steelyard.catalogue.names import Identifier, Pattern, Text
 from steelyard.catalogue.routes import Route
@@ -289,16 +289,15 @@ def _upstreams(draft: Draft, folder: Path, env: Mapping[str, str]) -> None:
 
     for row in draft.deployments:
         written = row.sheet.rows("deployment")[cast("int", row.path[1])]
-        for name in row.value.keys_env:
-            field = "keys_env" if "keys_env" in written else "key_env"
-            secret = _secret(row, field, name, env)
-            if secret and not sealed.fits(secret):
-                row.fault((field,), f"{name} is no key: it has spaces, or more than one line")
-        for name in row.value.keys_secret:
+        for where, field, name in _named(row.value, written):
+            if where == "env":
+                secret = _secret(row, field, name, env)
+                if secret and not sealed.fits(secret):
+                    row.fault((field,), f"{name} is no key: it has spaces, or more than one line")
+                continue
             try:
                 sealed.open_one(folder, env.get(sealed.MASTER_VARIABLE), name)
             except sealed.SealedError as exc:
-                field = "keys_secret" if "keys_secret" in written else "key_secret"
                 row.fault((field,), str(exc))
         if row.value.ca_file is not None:
             try:
@@ -307,6 +306,18 @@ def _upstreams(draft: Draft, folder: Path, env: Mapping[str, str]) -> None:
                 row.fault(("ca_file",), "no certificate is in this file")
             except OSError as exc:
                 row.fault(("ca_file",), f"can't be read: {exc.strerror}")
+
+
+def _named(deployment: Deployment, written: Mapping[str, object]) -> Iterator[tuple[str, str, str]]:
+    """Where a deployment names what is kept elsewhere, in what field, and the name."""
+    keys = {"env": deployment.keys_env, "secret": deployment.keys_secret}
+    logins = {"env": deployment.proxy_login_env, "secret": deployment.proxy_login_secret}
+    for where, names in keys.items():
+        field = f"keys_{where}" if f"keys_{where}" in written else f"key_{where}"
+        yield from ((where, field, name) for name in names)
+    for where, login in logins.items():
+        if login is not None:
+            yield where, f"proxy_login_{where}", login
 
 
 def _key(draft: Draft, row: Found[_Key], env: Mapping[str, str] | None) -> Key | None:

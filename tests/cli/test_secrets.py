@@ -85,7 +85,7 @@ def test_what_is_not_needed_is_removed(run, folder):
     run("set", "SPARE", given="sk-spare")
     assert "SPARE is removed" in run("remove", "SPARE")
     run("set", "UPSTREAM_KEY", given="sk-up")
-    assert "is the key of m" in run("remove", "UPSTREAM_KEY", status=1)
+    assert "is used by m" in run("remove", "UPSTREAM_KEY", status=1)
     assert app.load_studio(folder, serving=True)
 
 

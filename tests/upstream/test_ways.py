@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import datetime as dt
 import socket
@@ -125,7 +126,9 @@ async def proxy(status: str = "200 OK") -> AsyncGenerator[tuple[str, list[bytes]
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         seen.append(head.split(b"\r\n")[0])
-        method, target, _ = seen[-1].decode().split()
+        logins = [line for line in head.split(b"\r\n") if line.lower().startswith(b"proxy-")]
+        seen.extend(each.partition(b": ")[2] for each in logins)
+        method, target, _ = seen[0].decode().split()
         if status != "200 OK":
             writer.write(f"HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n".encode())
             writer.close()
@@ -162,6 +165,17 @@ async def test_through_a_proxy_in_the_clear():
         async with proxy() as (way, seen):
             assert await ask(connect(upstream.url("x"), LIMITS, proxy=way)) == b"far"
         assert seen == [f"POST {upstream.url('x')}/chat/completions HTTP/1.1".encode()]
+
+
+@pytest.mark.parametrize("secure", [True, False])
+async def test_a_proxy_that_wants_to_know_who_comes(tls: Tls, secure: bool):
+    with upstreams.serving({"x": kept(b"far", 1)}, tls.good if secure else None) as upstream:
+        async with proxy() as (way, seen):
+            url, ca_file = upstream.url("x"), tls.ca_file
+            client = connect(url, LIMITS, ca_file=ca_file, proxy=way, proxy_login="me:pass:word")
+            assert await ask(client) == b"far"
+        assert seen[1:] == [b"Basic " + base64.b64encode(b"me:pass:word")]
+        assert "proxy-authorization" not in upstream.asked["x"][0].headers or not secure
 
 
 async def test_a_proxy_that_refuses(tls: Tls):

@@ -81,6 +81,10 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     """It gets no new calls."""
     proxy: str | None = None
     """The URL of the HTTP proxy on the way to it."""
+    proxy_login_env: str | None = None
+    """The environment variable that holds who we are to the proxy: ``user:password``."""
+    proxy_login_secret: str | None = None
+    """The name of the same, sealed in the studio."""
     ca_file: str | None = None
     """A file in the studio with authorities that it is trusted by, beside the system's."""
     http2: bool = False

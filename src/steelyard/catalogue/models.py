@@ -60,6 +60,8 @@ class _Deployment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     mode: Identifier | None = None
     draining: bool = False
     proxy: Text | None = None
+    proxy_login_env: Text | None = None
+    proxy_login_secret: Text | None = None
     ca_file: Text | None = None
     http2: bool = False
     connect_s: _Seconds | None = None
@@ -136,6 +138,8 @@ def read_deployments(sheet: Sheet) -> list[Found[Deployment]]:
             mode=raw.mode,
             draining=raw.draining,
             proxy=raw.proxy,
+            proxy_login_env=raw.proxy_login_env,
+            proxy_login_secret=raw.proxy_login_secret,
             ca_file=raw.ca_file,
             http2=raw.http2,
             connect_s=raw.connect_s,
@@ -163,7 +167,7 @@ def _reachable(row: Found[_Deployment], raw: _Deployment) -> bool:
         if url is None:
             continue
         if _AUTHORITY.match(url):
-            row.fault((name,), "a password has no place in this file, which documents are made of")
+            row.fault((name,), _NO_PASSWORD[name])
             return False
         if not url.isascii() or not url.isprintable() or not _URL.fullmatch(url):
             like = "https://.../v1" if name == "url" else "http://...:3128"
@@ -172,12 +176,26 @@ def _reachable(row: Found[_Deployment], raw: _Deployment) -> bool:
     if raw.http2 and not (raw.url or "").startswith("https:"):
         row.fault(("http2",), "HTTP/2 is agreed upon over TLS; the url begins with https://, then")
         return False
+    logins = [name for name in _PROXY_LOGINS if getattr(raw, name) is not None]
+    if logins and (raw.proxy is None or len(logins) > 1):
+        other = "there is no proxy" if raw.proxy is None else "one of the two is enough"
+        row.fault((logins[-1],), f"{other}; remove this")
+        return False
     for one, several in (("key_env", raw.keys_env), ("key_secret", raw.keys_secret)):
         if getattr(raw, one) is not None and several:
             row.fault((one,), "there are several keys as well; write this one among them")
             return False
     return True
 
+
+_PROXY_LOGINS = ("proxy_login_env", "proxy_login_secret")
+
+_NO_PLACE = "a password has no place in this file, which documents are made of"
+_NO_PASSWORD = {
+    "url": _NO_PLACE,
+    "proxy": f"{_NO_PLACE}; write the name of a variable, as proxy_login_env, or of a sealed "
+    "secret, as proxy_login_secret, that holds user:password",
+}
 
 _OF_UPSTREAMS = (
     "url",
@@ -186,6 +204,7 @@ _OF_UPSTREAMS = (
     "key_secret",
     "keys_secret",
     "proxy",
+    *_PROXY_LOGINS,
     "ca_file",
     "http2",
 )

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from steelyard import app
+from steelyard.catalogue.documents import Deployment
 from steelyard.catalogue.sheets import suggestion
 from steelyard.cli.failing import fail
 from steelyard.governance import sealed
@@ -63,7 +64,7 @@ def list_secrets(folder: Path, as_json: bool) -> None:
     held = _held(opened.root)
     users = {name: list[str]() for name in held.secrets}
     for deployment in opened.edition.deployments:
-        for name in deployment.keys_secret:
+        for name in _secrets_of(deployment):
             users.setdefault(name, []).append(deployment.id)
     zone = opened.settings.studio.zone
     rows = [
@@ -90,15 +91,20 @@ def list_secrets(folder: Path, as_json: bool) -> None:
 def remove(folder: Path, name: str) -> None:
     """Remove the secret NAME; a gateway that runs keeps what it has until it starts anew."""
     opened = app.load_studio(folder)
-    users = [each.id for each in opened.edition.deployments if name in each.keys_secret]
+    users = [each.id for each in opened.edition.deployments if name in _secrets_of(each)]
     if users:
-        fail(f"{name} is the key of {', '.join(users)}; take it out of steelyard.toml first")
+        fail(f"{name} is used by {', '.join(users)}; take it out of steelyard.toml first")
     with sealed.changing(opened.root):
         held = _held(opened.root)
         if name not in held.secrets:
             fail(f'there is no secret "{name}"{suggestion(name, held.secrets)}')
         sealed.write(opened.root, sealed.without(held, name))
     click.echo(f"{name} is removed.")
+
+
+def _secrets_of(deployment: Deployment) -> tuple[str, ...]:
+    login = deployment.proxy_login_secret
+    return (*deployment.keys_secret, *(() if login is None else (login,)))
 
 
 def _held(folder: Path) -> Sealed:

@@ -17,18 +17,21 @@ def connect(
     socket: Path | None = None,
     ca_file: Path | None = None,
     proxy: str | None = None,
+    proxy_login: str | None = None,
     http2: bool = False,
 ) -> Transport:
     """The way to an upstream: the thin client, or the library's for proxies and HTTP/2.
 
-    ``ca_file`` is trusted beside the system's authorities. Raises: OSError, when it can't be used.
+    ``ca_file`` is trusted beside the system's authorities. ``proxy_login`` is ``user:password``.
+    Raises: OSError, when the file can't be used.
     """
     if proxy is None and not http2:
         return Client(url, limits, trust(ca_file) if url.startswith("https:") else None, socket)
     # Megabytes of memory that few upstreams need.
     from steelyard.upstream.library import LibraryClient  # noqa: PLC0415
 
-    return LibraryClient(url, limits, ca_file=ca_file, proxy=proxy, http2=http2)
+    way = None if proxy is None else (proxy, proxy_login)
+    return LibraryClient(url, limits, ca_file=ca_file, proxy=way, http2=http2)
 
 
 @cache

@@ -24,7 +24,10 @@ _ENDS = ("connection closed", "end of file", "EOF")
 
 
 class LibraryClient:
-    """HTTP to the upstream at ``url``; ``ca_file`` is trusted beside the system's authorities."""
+    """HTTP to the upstream at ``url``; ``ca_file`` is trusted beside the system's authorities.
+
+    ``proxy`` is its URL, and who we are to it: ``user:password``.
+    """
 
     def __init__(
         self,
@@ -32,7 +35,7 @@ class LibraryClient:
         limits: Limits,
         *,
         ca_file: Path | None = None,
-        proxy: str | None = None,
+        proxy: tuple[str, str | None] | None = None,
         http2: bool = False,
     ) -> None:
         self._url = url.rstrip("/")
@@ -41,7 +44,7 @@ class LibraryClient:
             tls_ca_cert=None if ca_file is None else ca_file.read_bytes(),
             tls_include_system_certs=True,
             http_version=None if http2 else HTTPVersion.HTTP1,
-            proxy=[_no_proxy(url) if proxy is None else Proxy(proxy)],
+            proxy=[_no_proxy(url) if proxy is None else _proxy(*proxy)],
             connect_timeout=limits.connect_s,
             pool_idle_timeout=IDLE_S,
             pool_max_idle_per_host=limits.connections_max,
@@ -122,6 +125,11 @@ _ALWAYS = (
     ("accept-encoding", "identity"),
     ("user-agent", f"steelyard/{__version__}"),
 )
+
+
+def _proxy(url: str, login: str | None) -> Proxy:
+    user, _, password = (login or "").partition(":")
+    return Proxy(url) if login is None else Proxy(url, auth=(user, password))
 
 
 def _no_proxy(url: str) -> Proxy:
