@@ -10,6 +10,7 @@ import msgspec
 
 from steelyard.catalogue.documents import Contract, Edition
 from steelyard.catalogue.items.kinds import (
+    Bundle,
     Commitment,
     Dedicated,
     Fee,
@@ -99,7 +100,10 @@ def charge(edition: Edition, contract: str, known: Known, month: Month) -> list[
             if each.side == "charge"
         ]
 
-    of_calls = calls(month, span.start_us, span.end_us) if drafts else []
+    by_use = any(
+        isinstance(each, Bundle) and each.by == "use" for v in versions for each in v.items
+    )
+    of_calls = calls(month, span.start_us, span.end_us) if by_use else []
     own = [*lines(edition, versions, drafts, of_calls)]
 
     def used(asked: Month, from_us: int, until_us: int) -> list[Charged]:
