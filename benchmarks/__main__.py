@@ -13,6 +13,7 @@ BENCHMARKS = {
     "streams": "benchmarks.streams",
     "affinity": "benchmarks.affinity",
     "rating": "benchmarks.rating",
+    "oracle": "benchmarks.oracle",
 }
 """Each benchmark's module: ``measure()`` gives figures by keys that end in their unit.
 

@@ -69,7 +69,7 @@ def litellm(mock: Mock, folder: Path) -> Generator[Peer]:
     if not program.exists():
         _fresh(home)
         run([sys.executable, "-m", "venv", "--without-pip", str(home)])
-        run(_pip(home, f"litellm[proxy]=={LITELLM}"))
+        run(install(home, f"litellm[proxy]=={LITELLM}"))
     (port,) = free_ports(1)
     _configure("litellm.yaml", folder, mock, {})
     command = [str(program), "--config", "litellm.yaml", "--port", str(port)]
@@ -255,7 +255,8 @@ def _fresh(home: Path) -> None:
     shutil.rmtree(home, ignore_errors=True)
 
 
-def _pip(home: Path, package: str) -> list[str]:
+def install(home: Path, package: str) -> list[str]:
+    """The command that installs a package into an environment. Raises: MissingError."""
     uv = ROOT / ".dev" / "uv" / "bin" / "uv"
     if not uv.exists():
         msg = f"{uv.relative_to(ROOT)} is not here; ./dev makes it"

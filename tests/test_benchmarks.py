@@ -5,11 +5,12 @@ from __future__ import annotations
 import gzip
 import importlib
 import itertools
+from decimal import Decimal
 
 import pytest
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import affinity, importing, rating
+from benchmarks import affinity, importing, oracle, rating
 from steelyard import studio
 from steelyard.clerk import files
 
@@ -51,3 +52,34 @@ def test_each_kind_of_contract_prices_each_call_of_the_rating_benchmark(tmp_path
 @pytest.mark.parametrize("module", benchmarks.BENCHMARKS.values())
 def test_each_benchmark_can_be_measured(module):
     assert callable(importlib.import_module(module).measure)
+
+
+TIERED = {
+    "0": {"input_tokens": "0.000001", "cached_input_tokens": "1E-7", "output_tokens": "0.000004"},
+    "200000": {"input_tokens": "0.000002", "output_tokens": "0.000012"},
+}
+SAID = [
+    # the usage (prompt, cached, written, completion, reasoning), what is charged, the cause
+    ((1000, 0, 0, 10, 4), "0.00104", None),
+    ((1000, 500, 0, 0, 0), "0.00055", None),
+    ((1000, 500, 0, 0, 0), "0.000275", "half, by the clock of whoever asks"),
+    ((200_000, 0, 0, 0, 0), "0.2", None),
+    ((200_000, 0, 0, 0, 0), "0.4", "the boundary belongs to the next tier"),
+    ((200_001, 0, 0, 1, 0), "0.400014", None),
+    ((200_001, 0, 0, 1, 0), "0.200005", "the first tier whatever the length"),
+    ((1000, 1000, 0, 0, 0), "0", "cached input is free"),
+    ((1000, 0, 400, 0, 0), "0.0014", "cache writes are charged as input too"),
+    ((1000, 0, 0, 0, 0), "7", "another reading"),
+    ((1000, 0, 0, 0, 0), None, "no price: KeyError"),
+]
+
+
+@pytest.mark.parametrize(("used", "charged", "why"), SAID)
+def test_the_oracle_names_why_a_figure_differs(used, charged, why):
+    usage = oracle.Usage("some model", *used)
+    known = {"some model": oracle.Known("model", TIERED, TIERED)}
+    fault = None if charged else "KeyError: 'model'"
+    ours = str(Decimal(oracle.as_told(TIERED, usage)).scaleb(-12))
+    said = oracle.Said((charged, fault), (ours, None))
+    found = [(each.whose, each.why) for each in oracle.differences(known, [usage], [said])]
+    assert found == ([] if why is None else [("litellm", why)])
