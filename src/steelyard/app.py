@@ -327,9 +327,10 @@ def open_allowances(opened: Studio) -> AllowanceStore:
     """
     from steelyard.store import engines
     from steelyard.store.allowances import SqlAllowances
+    from steelyard.store.valkey_allowances import SCHEMES, ValkeyAllowances
 
     url = os.environ.get(ALLOWANCES_VARIABLE) or engines.sqlite_url(opened.root / "allowances.db")
-    return SqlAllowances(url)
+    return ValkeyAllowances(url) if url.startswith(SCHEMES) else SqlAllowances(url)
 
 
 def open_keeper(opened: Studio, store: AllowanceStore, clock: Clock) -> Keeper:

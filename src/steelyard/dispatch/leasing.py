@@ -192,15 +192,15 @@ def give(pot: Pot, lease: Lease | None, wish: Wish) -> tuple[Pot, Lease, Given]:
 
 def building(stamp: str) -> str:
     """The stamp of a store that is being built up."""
-    return f"{_BUILDING}{stamp}"
+    return f"{BUILDING}{stamp}"
 
 
 def is_building(stamp: str) -> bool:
     """Whether a store is being built up."""
-    return stamp.startswith(_BUILDING)
+    return stamp.startswith(BUILDING)
 
 
-_BUILDING = "building "
+BUILDING = "building "
 
 
 class MemoryStore:
