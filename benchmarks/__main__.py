@@ -14,6 +14,8 @@ BENCHMARKS = {
     "affinity": "benchmarks.affinity",
     "rating": "benchmarks.rating",
     "oracle": "benchmarks.oracle",
+    "overspend": "benchmarks.overspend",
+    "admission": "benchmarks.admission",
 }
 """Each benchmark's module: ``measure()`` gives figures by keys that end in their unit.
 

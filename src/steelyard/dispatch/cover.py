@@ -27,7 +27,7 @@ from steelyard.values import money
 from steelyard.values.clock import Clock
 
 BEAT_S = 1
-"""How often a worker tells what is new, should there be anything."""
+"""How often a worker tells what is new, if only that it is there."""
 
 POLL_S = 0.05
 """How often the store is asked for calls that wait."""
@@ -235,9 +235,9 @@ class Cover:
             if not self._kick.is_set():
                 await _set_within(self._kick, timeout_s)
             self._kick.clear()
-            self._beat()
+            beat = self._beat()
             wishes = self._wishes()
-            if wishes or not self.met:
+            if wishes or beat or not self.met:
                 await self._exchange(wishes)
             if self.away:
                 await asyncio.sleep(AWAY_S)
@@ -254,13 +254,19 @@ class Cover:
         self._thread.shutdown(wait=True, cancel_futures=True)
         self.store.close()
 
-    def _beat(self) -> None:
+    def _beat(self) -> bool:
+        """Whether it is time to say something, if only that we are here.
+
+        Whoever does not hear that a store is built up again keeps it from being so.
+        """
         now_us = self._clock.monotonic_us()
         passed_us = now_us - self._beaten_us
-        if passed_us >= BEAT_S * 1_000_000:
-            self._beaten_us = now_us
-            for each in self.slices.values():
-                each.beat(passed_us)
+        if passed_us < BEAT_S * 1_000_000:
+            return False
+        self._beaten_us = now_us
+        for each in self.slices.values():
+            each.beat(passed_us)
+        return True
 
     def _wishes(self) -> list[tuple[Slice, Wish]]:
         """What there is to say, by the names of the purses: the order in which they are locked."""

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import cast
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
 
 from steelyard.dispatch import leasing
 from steelyard.dispatch.leasing import (
@@ -88,8 +89,10 @@ class SqlAllowances:
         """Open it, and make its tables. Raises: StoreAwayError."""
         self._engine = connect(url, wait_ms=WAIT_MS_MAX, synchronous="NORMAL")
         self._postgresql = self._engine.dialect.name == "postgresql"
-        with self._whole() as connection:
-            METADATA.create_all(connection)
+        self._file = None if self._postgresql else Path(self._engine.url.database or "")
+        self._inode = 0
+        self._made = False
+        """Whether the database has our tables, for all that is known."""
 
     def exchange(
         self, stamp: str, writer: str, turn: int, wishes: Sequence[Wish]
@@ -207,17 +210,37 @@ class SqlAllowances:
     @contextmanager
     def _whole(self) -> Generator[sa.Connection]:
         """A transaction. Raises: StoreAwayError, with nothing done for all that is known."""
+        self._see_file()
         try:
             with self._engine.connect() as connection:
                 connection.execution_options(steelyard_writes=True)
                 with connection.begin():
+                    if not self._made:
+                        METADATA.create_all(connection)
                     yield connection
-        except (OperationalError, InterfaceError) as exc:
+            self._made = True
+        except (OperationalError, InterfaceError, ProgrammingError) as exc:
+            self._made = False
             raise StoreAwayError from exc
         except DBAPIError as exc:
             if exc.connection_invalidated:
                 raise StoreAwayError from exc
             raise
+
+    def _see_file(self) -> None:
+        """Let go of a file that is not there any more: all must write into the same."""
+        if self._file is None:
+            return
+        try:
+            inode = self._file.stat().st_ino
+        except FileNotFoundError:
+            inode = 0
+        if inode != self._inode or not inode:
+            self._engine.dispose()
+            self._made = False
+            if not inode:
+                self._file.touch()
+            self._inode = self._file.stat().st_ino
 
     def _take_turn(self, connection: sa.Connection, writer: str, turn: int, stamp: str) -> bool:
         """Whether this is the writer's newest word, to a store of this stamp.
