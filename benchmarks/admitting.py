@@ -27,7 +27,7 @@ from steelyard.dispatch.refusals import Refusal
 from steelyard.dispatch.router import Plan, Router
 from steelyard.governance.keys import Key
 from steelyard.metering.journal import JournalWriter
-from steelyard.rating import bounds
+from steelyard.rating import bounds, scalar
 from steelyard.store.allowances import SqlAllowances
 from steelyard.store.valkey_allowances import SCHEMES, ValkeyAllowances
 from steelyard.studio import Studio
@@ -109,7 +109,7 @@ class Worker:
         meters = {"input_tokens": PROMPT_TOKENS, "output_tokens": answer}
         record = UsageRecord(arrival.call_id, arrival.at_us, 1, *names, "completed", meters, {})
         assert call.tab is not None
-        used = bounds.drawn_pico(record, offer)
+        used = bounds.drawn_pico(record, offer, scalar.price_pico(record, offer))
         call.tab.settle(used)
         self._journal.record(record)
         return f"ok {used}"

@@ -375,6 +375,9 @@ def _gauges(desk: Desk, writer: JournalWriter) -> Iterator[Sample]:
         state = BREAKERS.index(breaker.phase(seen.breaker, now_us))
         yield Sample("steelyard_breaker_state", (deployment,), [state])
     yield Sample("steelyard_journal_bytes_total", (), [writer.written_bytes])
+    if desk.paying is not None:
+        trips = desk.paying.cover.store.round_trips
+        yield Sample("steelyard_allowances_round_trips_total", (), [trips])
 
 
 def _cache(opened: Studio) -> Cache:

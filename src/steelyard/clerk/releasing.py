@@ -21,7 +21,7 @@ from steelyard.dispatch.purses import Funds, Payment, lots
 from steelyard.governance.keys import Key
 from steelyard.metering import recovery, segments
 from steelyard.metering.recovery import Recovery
-from steelyard.rating import bounds
+from steelyard.rating import bounds, scalar
 from steelyard.values.clock import Clock
 from steelyard.values.usage import UsageRecord
 
@@ -53,7 +53,7 @@ class Spending:
             offer = self._offer(record) if record.meters else None
             if offer is None or offer.tariff is None:
                 continue
-            amount = bounds.drawn_pico(record, offer)
+            amount = bounds.drawn_pico(record, offer, scalar.price_pico(record, offer))
             for purse in purses.purses(self._funds, _payment(record, known, offer.currency)):
                 if purse.until_us > since_us:
                     spent[purse.name] += amount

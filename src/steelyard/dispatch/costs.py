@@ -18,10 +18,10 @@ _EVENT = msgspec.json.Decoder(dict[str, Raw])
 _DATA = b"data:"
 
 
-def headers(record: UsageRecord, offer: Offer) -> Headers:
+def headers(price_pico: int, currency: str) -> Headers:
     """The price of a whole answer, in its head. Unit: the contract's currency, every digit."""
-    price = money.exact(scalar.price_pico(record, offer))
-    return f"x-steelyard-price: {price}\r\nx-steelyard-currency: {offer.currency}\r\n"
+    price = money.exact(price_pico)
+    return f"x-steelyard-price: {price}\r\nx-steelyard-currency: {currency}\r\n"
 
 
 def held_from(events: bytes) -> int | None:

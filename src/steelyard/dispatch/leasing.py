@@ -99,8 +99,11 @@ class Notice(NamedTuple):
 class AllowanceStore(Protocol):
     """Where slices are leased: each operation is whole or nothing, for all purses at once.
 
-    All may raise StoreAwayError. ``stamp`` names what the purses are of.
+    All may raise StoreAwayError. ``stamp`` names what the purses are of. ``round_trips`` counts the
+    messages that it has waited for an answer to.
     """
+
+    round_trips: int
 
     def exchange(
         self, stamp: str, writer: str, turn: int, wishes: Sequence[Wish]
@@ -208,6 +211,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.stamp = ""
+        self.round_trips = 0
         self._pots: dict[str, tuple[int, Pot]] = {}
         """The end and the pot of each purse."""
         self._leases: dict[tuple[str, str], Lease] = {}
@@ -225,6 +229,7 @@ class MemoryStore:
         if turn <= self._turns.get(writer, 0):
             return ()
         self._turns[writer] = turn
+        self.round_trips += 1
         found: list[Given] = []
         for wish in wishes:
             _, pot = self._pots.get(wish.purse, (0, Pot()))

@@ -41,7 +41,8 @@ SPANS: dict[Span, str] = {
 }
 AMOUNTS: tuple[Amount, ...] = ("requests", "input_tokens", "output_tokens", "tokens")
 
-_OUTPUT = ("output_tokens", "reasoning_tokens")
+_PROMPT = frozenset(PROMPT_METERS)
+_OUTPUT = frozenset(("output_tokens", "reasoning_tokens"))
 
 
 class Need(NamedTuple):
@@ -115,6 +116,8 @@ class Counter:
     def take(self, need: Need, now: Now) -> None:
         """Take what a call needs."""
         self.running += 1
+        if not self._windows:
+            return
         units = need.units
         for which, _, window in self._windows:
             window.take(now, units[which])
@@ -166,9 +169,13 @@ def need(ask: Ask) -> Need:
 
 def used(record: UsageRecord) -> Need:
     """What a call used, as it was weighed; a request counts also when it failed."""
-    meters = record.meters
-    prompt = sum(meters.get(each, 0) for each in PROMPT_METERS)
-    return Need(1, prompt, sum(meters.get(each, 0) for each in _OUTPUT))
+    prompt = answer = 0
+    for meter, units in record.meters.items():
+        if meter in _PROMPT:
+            prompt += units
+        elif meter in _OUTPUT:
+            answer += units
+    return Need(1, prompt, answer)
 
 
 def fitted(wanted: Need, counters: Sequence[Counter]) -> Need:

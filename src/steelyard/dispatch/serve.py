@@ -17,10 +17,11 @@ from steelyard.dispatch.refusals import Refusal
 from steelyard.dispatch.router import Plan
 from steelyard.dispatch.snapshot import Choice, Snapshot, offer_for
 from steelyard.dispatch.trying import Made, Trying
+from steelyard.dispatch.windows import Now
 from steelyard.governance import keys
 from steelyard.governance.keys import Key
 from steelyard.metering.journal import JournalError, JournalFullError
-from steelyard.rating import bounds
+from steelyard.rating import bounds, scalar
 from steelyard.values.usage import UsageRecord
 
 
@@ -79,7 +80,8 @@ def _plan(desk: Desk, call: Call) -> Plan | Refusal:
 async def _hold(desk: Desk, caller: Caller, call: Call) -> Held | Refusal:
     """What a call takes of its limits until it is weighed."""
     ask, need = call.ask, limiting.need(call.ask)
-    held = await desk.allowances.hold(desk.snapshot, call.key, ask.model, need, desk.now())
+    now = Now(call.arrival.at_us, call.arrival.started_us)
+    held = await desk.allowances.hold(desk.snapshot, call.key, ask.model, need, now)
     caller.tell(held.standing)
     return limiting.refusal(held, ask.model) if isinstance(held, Turned) else held
 
@@ -133,8 +135,10 @@ async def _give_again(
     record = records.hit(call, kept.original, len(body), _taken_us(desk, arrival))
     if held.counters:
         desk.allowances.settle(held, limiting.used(record), desk.now())
+    offer = offer_for(choice, record)
+    price_pico = scalar.price_pico(record, offer)
     if call.tab is not None:
-        call.tab.settle(bounds.drawn_pico(record, offer_for(choice, record)))
+        call.tab.settle(bounds.drawn_pico(record, offer, price_pico))
     try:
         desk.journal.record(record)
         await desk.journal.settled()
@@ -146,7 +150,7 @@ async def _give_again(
     if desk.observer is not None:
         desk.observer.ended(Ended(arrival, ask.kind, record))
     if not ask.streamed:
-        caller.note(costs.headers(record, offer_for(choice, record)))
+        caller.note(costs.headers(price_pico, offer.currency))
         return Answer(body, cache.HIT)
     caller.begin(cache.HIT)
     await caller.send(costs.filled(body, record, offer_for(choice, record)))
@@ -163,9 +167,11 @@ async def _conclude(
     record = records.record(attempt, end, _status(caller, end), taken_us, made.tries)
     if held.counters:
         desk.allowances.settle(held, limiting.used(record), desk.now())
+    price_pico, offer = 0, offer_for(made.choice, record)
+    if record.meters and (attempt.tab is not None or not ask.streamed):
+        price_pico = scalar.price_pico(record, offer)
     if attempt.tab is not None:
-        offer = offer_for(made.choice, record)
-        attempt.tab.settle(bounds.drawn_pico(record, offer) if record.meters else 0)
+        attempt.tab.settle(bounds.drawn_pico(record, offer, price_pico))
     try:
         desk.journal.record(record)
         await desk.journal.settled()
@@ -182,7 +188,7 @@ async def _conclude(
         await _finish(caller, made, record, refusal)
         return None
     if refusal is None and completed:
-        caller.note(costs.headers(record, offer_for(made.choice, record)))
+        caller.note(costs.headers(price_pico, offer.currency))
     if end.outcome == "cancelled":
         raise CallerGoneError
     if not completed:

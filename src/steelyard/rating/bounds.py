@@ -56,15 +56,14 @@ def highest(offers: Iterable[Offer], compute_ms_max: int, answer_bytes_max: int)
     )
 
 
-def drawn_pico(record: UsageRecord, offer: Offer) -> int:
+def drawn_pico(record: UsageRecord, offer: Offer, price_pico: int) -> int:
     """What a call that was weighed takes of its cover: no less than it will be charged.
 
-    Unit: pico-units of the offer's currency.
+    Unit: pico-units of the offer's currency, also of its price by itself.
     """
-    tariff = scalar.tariff_for(record, offer)
-    price_pico = scalar.price_pico(record, offer)
-    if tariff.kind not in COUNTED:
+    if offer.tariff is None or offer.tariff.kind not in COUNTED:
         return price_pico
+    tariff = scalar.tariff_for(record, offer)
     prices = _by_unit(tariff)
     highest_pico = sum(units * prices.get(meter, 0) for meter, units in record.meters.items())
     return max(price_pico, highest_pico + _begun_pico(tariff))

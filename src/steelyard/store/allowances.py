@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import cast
 
 import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
 
@@ -88,6 +89,8 @@ class SqlAllowances:
     def __init__(self, url: str) -> None:
         """Open it, and make its tables. Raises: StoreAwayError."""
         self._engine = connect(url, wait_ms=WAIT_MS_MAX, synchronous="NORMAL")
+        self.round_trips = 0
+        event.listen(self._engine, "before_cursor_execute", self._count)
         self._postgresql = self._engine.dialect.name == "postgresql"
         self._file = None if self._postgresql else Path(self._engine.url.database or "")
         self._inode = 0
@@ -214,6 +217,7 @@ class SqlAllowances:
         try:
             with self._engine.connect() as connection:
                 connection.execution_options(steelyard_writes=True)
+                self.round_trips += 2  # to begin, and to commit
                 with connection.begin():
                     if not self._made:
                         METADATA.create_all(connection)
@@ -226,6 +230,9 @@ class SqlAllowances:
             if exc.connection_invalidated:
                 raise StoreAwayError from exc
             raise
+
+    def _count(self, *_: object) -> None:
+        self.round_trips += 1
 
     def _see_file(self) -> None:
         """Let go of a file that is not there any more: all must write into the same."""

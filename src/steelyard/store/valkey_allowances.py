@@ -46,6 +46,7 @@ class ValkeyAllowances:
         scheme, _, rest = url.partition("://")
         spoken = {"valkey": "redis", "valkeys": "rediss"}.get(scheme, scheme)
         self._lock = threading.Lock()
+        self.round_trips = 0
         self._client = valkey.Valkey.from_url(
             f"{spoken}://{rest}",
             socket_timeout=WAIT_S_MAX,
@@ -134,6 +135,7 @@ class ValkeyAllowances:
         """Run a script. Raises: StoreAwayError."""
         keys = [*(f"{PREFIX}{each}" for each in _NAMES), f"{PREFIX}lease:{writer}"]
         with self._lock:
+            self.round_trips += 1
             try:
                 return self._scripts[name](keys=keys, args=arguments)
             except ValkeyError as exc:
@@ -142,6 +144,7 @@ class ValkeyAllowances:
     def _ask(self, *command: str) -> object:
         """Run a command. Raises: StoreAwayError."""
         with self._lock:
+            self.round_trips += 1
             try:
                 return cast("object", self._client.execute_command(*command))
             except ValkeyError as exc:

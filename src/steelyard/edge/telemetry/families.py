@@ -95,6 +95,9 @@ FAMILIES: dict[str, Family] = {
     "steelyard_journal_bytes_total": Family(
         "counter", (), "Bytes that the worker has appended to the journal."
     ),
+    "steelyard_allowances_round_trips_total": Family(
+        "counter", (), "Messages to the store of shared limits that an answer was waited for."
+    ),
     "steelyard_telemetry_dropped_total": Family(
         "counter", ("sink",), "What a log or an exporter could not keep up with, or could not send."
     ),
