@@ -310,6 +310,8 @@ class Cover:
         asked_us = self._clock.monotonic_us()
         for (each, wish), given in zip(asked, found or (), strict=False):
             each.take(wish, given, asked_us)
+            if each.sought and each.room >= each.purse.lot and not each.waiting:
+                self._kick.set()  # what others wait for goes back now
         for waiter in self._waiters:
             waiter.asked = not self.away
         self._serve()
