@@ -29,6 +29,10 @@ from steelyard.values.clock import Clock
 BEAT_S = 1
 """How often a worker tells what is new, if only that it is there."""
 
+TIGHT_S = 0.2
+"""How often it does while it has of a purse of which nothing else is left: others may wait for it.
+"""
+
 POLL_S = 0.05
 """How often the store is asked for calls that wait."""
 
@@ -231,9 +235,10 @@ class Cover:
     async def keep(self) -> None:
         """Lease, settle and give back, as long as the worker lives."""
         while True:
-            timeout_s = POLL_S if self._waiters else BEAT_S
+            tight = any(each.is_last for each in self.slices.values())
             if not self._kick.is_set():
-                await _set_within(self._kick, timeout_s)
+                pause_s = POLL_S if self._waiters else TIGHT_S if tight else BEAT_S
+                await _set_within(self._kick, pause_s)
             self._kick.clear()
             beat = self._beat()
             wishes = self._wishes()

@@ -97,6 +97,11 @@ class Slice:
         self.used += used
 
     @property
+    def is_last(self) -> bool:
+        """Whether there is nothing more to have, and something here that no call holds."""
+        return self.known and self.left <= 0 and self.purse.stops and self.room >= self.purse.lot
+
+    @property
     def may_ask(self) -> bool:
         """Whether there may be more to have, and nobody waits for it."""
         return (self.left > 0 or not self.known) and not self.sought
