@@ -169,7 +169,9 @@ def test_a_notice_is_the_first_once(opened):
     assert opened.notices() == [notice, notice._replace(ppm=800_000, at_us=9)]
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     st.lists(
         st.tuples(
