@@ -139,7 +139,9 @@ def _project(project: Project, currency: str, language: Language) -> Iterator[st
     if project.advance_ppm:
         yield say(language, "project_advance", percent=_percent(project.advance_ppm))
     if project.retention_ppm:
-        yield say(language, "project_retention", percent=_percent(project.retention_ppm))
+        named = "project_retention" if project.retention_days is None else "project_retention_days"
+        percent, days = _percent(project.retention_ppm), project.retention_days
+        yield say(language, named, percent=percent, days=days)
     for unit, price_pico in (
         ("person_day", project.person_day_pico),
         ("person_hour", project.person_hour_pico),

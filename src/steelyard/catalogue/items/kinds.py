@@ -146,6 +146,8 @@ class Project(msgspec.Struct, frozen=True, kw_only=True, tag="project"):
     milestones: tuple[Milestone, ...]
     advance_ppm: int = 0
     retention_ppm: int = 0
+    retention_days: int | None = None
+    """After so many days it is released by itself; None: when that is recorded."""
     person_day_pico: int | None = None
     person_hour_pico: int | None = None
     budget_pico: int = 0

@@ -150,6 +150,10 @@ ITEM_PHRASES: dict[str, tuple[str, str]] = {
         "{percent} % of what is accepted is kept back until it is released.",
         "验收金额的 {percent}% 作为质保金留存，到期释放。",
     ),
+    "project_retention_days": (
+        "{percent} % of what is accepted is kept back for {days} days, unless released before.",
+        "验收金额的 {percent}% 作为质保金留存 {days} 天，可提前释放。",
+    ),
     "project_work": ("A {unit} of work costs {price}.", "每{unit} {price}。"),
     "person_day": ("person-day", "人天"),
     "person_hour": ("person-hour", "人时"),

@@ -26,6 +26,7 @@ class _Project(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     milestone: Annotated[tuple[_Milestone, ...], msgspec.Meta(max_length=1000)] = ()
     advance: object = None
     retention: object = None
+    retention_days: Annotated[int, msgspec.Meta(ge=1, le=3660)] | None = None
     person_day: object = None
     person_hour: object = None
     budget: object = None
@@ -61,6 +62,8 @@ def _project(row: Found[_Project], currency: str) -> Project | None:
     budget = 0
     if raw.budget is not None:
         budget = reading.amount(sheet, (*row.path, "budget"), raw.budget, currency) or 0
+    if raw.retention_days is not None and not retention:
+        row.fault(("retention_days",), 'nothing is kept back; write retention = "5%" too')
     if not milestones and raw.person_day is None and raw.person_hour is None:
         row.fault((), "what is paid for? Write milestone = [{ id, amount }], or person_day")
     if len(sheet.faults) > before:
@@ -71,6 +74,7 @@ def _project(row: Found[_Project], currency: str) -> Project | None:
         milestones=tuple(milestones),
         advance_ppm=advance or 0,
         retention_ppm=retention or 0,
+        retention_days=raw.retention_days,
         person_day_pico=day,
         person_hour_pico=hour,
         budget_pico=budget,

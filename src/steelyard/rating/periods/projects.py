@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from datetime import timedelta
+from typing import Literal, NamedTuple
 
 from steelyard.catalogue.items.kinds import Project
 from steelyard.rating.periods import told
 from steelyard.rating.periods.told import Due, Span, Told
-from steelyard.values import money
+from steelyard.values import money, periods
 from steelyard.values.events import Event
+
+FOREVER_US = 2**63 - 1
 
 COINS = "coins"
 """What the event says that changes a project: what it is worth, in the smallest coins."""
@@ -17,26 +20,26 @@ COINS = "coins"
 
 def dues(item: Told[Project], span: Span) -> Iterator[Due]:
     """What is due of a project in a month."""
-    for due in _all(item, span.end_us):
+    for due in sorted(_all(item, span.end_us), key=lambda each: each.at_us):
         if span.holds(due.at_us):
             yield due
 
 
 def _all(item: Told[Project], until_us: int) -> Iterator[Due]:
-    """Everything before an instant, in the order in which it happened.
+    """Everything that what happened before an instant leads to, also later.
 
     ``parts`` are those of the advance that have not been taken off a milestone, ``kept`` is what is
-    retained. A project begins once: its second advance would be another project's.
+    retained and until when. A project begins once: its second advance would be another project's.
     """
     parts: dict[str, int] = {}
     orders: dict[str, int] = {}
     accepted: set[str] = set()
-    kept = 0
+    kept: list[_Kept] = []
     state: Literal["agreed", "running", "over"] = "agreed"
     for event in item.events:
         project = item.at(event.at_us)
         if event.at_us >= until_us or project is None:
-            return
+            break
         coin = money.coin_pico(item.currency)
         match event.what:
             case "begun" if state == "agreed":
@@ -57,11 +60,13 @@ def _all(item: Told[Project], until_us: int) -> Iterator[Due]:
                 off = parts.pop(event.name, 0)
                 yield from told.deposit(event.at_us, event.id, "advance", -off)
                 held_pico = _retained(project, worth_pico, item.currency)
-                kept += held_pico
+                kept.append(_kept(project, event, held_pico, item.zone))
                 yield from told.deposit(event.at_us, event.id, "retention", -held_pico)
             case "released":
-                yield from told.deposit(event.at_us, event.id, "retention", kept)
-                kept = 0
+                early = [each for each in kept if each.until_us > event.at_us]
+                kept = [each for each in kept if each.until_us <= event.at_us]
+                held_pico = sum(each.amount_pico for each in early)
+                yield from told.deposit(event.at_us, event.id, "retention", held_pico)
             case "reported":
                 yield from _work(project, event)
             case "ended" if state == "running":
@@ -69,6 +74,24 @@ def _all(item: Told[Project], until_us: int) -> Iterator[Due]:
                 state, parts = "over", {}
             case _:
                 pass
+    for each in kept:
+        yield from told.deposit(each.until_us, each.occasion, "retention", each.amount_pico)
+
+
+class _Kept(NamedTuple):
+    """What is retained of a milestone, until when unless it is released before. Unit: µs; pico."""
+
+    until_us: int
+    occasion: str
+    amount_pico: int
+
+
+def _kept(project: Project, event: Event, amount_pico: int, zone: str) -> _Kept:
+    until_us = FOREVER_US
+    if project.retention_days is not None:
+        day = periods.day_of(event.at_us, zone) + timedelta(days=project.retention_days)
+        until_us = periods.midnight_us(day, zone)
+    return _Kept(until_us, f"{event.id} kept", amount_pico)
 
 
 def _advance(project: Project, currency: str) -> dict[str, int]:
