@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 
 import pytest
+import sqlalchemy as sa
 
-from steelyard.clerk import periodic
+from steelyard.clerk import parquet, periodic
 from steelyard.clerk.batch import Journal
 from steelyard.clerk.book import Standing, book_calls
 from steelyard.clerk.closing import Refused
+from steelyard.clerk.difference import DifferenceError
 from steelyard.clerk.periodic import Order
 from steelyard.store import tables
 from steelyard.store.closings import Closings
@@ -250,3 +252,21 @@ def test_an_order_is_a_fact_like_others():
     order = periodic.fact(Order(period="2026-10", edition=3), 5, content_id(0, b"x"))
     assert (order.kind, order.at_us) == ("charge", 5)
     assert order.body == '{"period":"2026-10","edition":3}'
+
+
+def test_a_flipped_byte_in_the_lines_of_fees_and_a_changed_fact_are_found(charging):
+    charging.happened(SEATS)
+    charging.close("2026-10")
+    [number] = [each.number for each in charging.desk.rows(tables.batches) if each.kind == "period"]
+    path = parquet.path_of(charging.desk.lines, number)
+    whole = path.read_bytes()
+    path.write_bytes(bytes([*whole[:400], whole[400] ^ 1, *whole[401:]]))
+    with pytest.raises(DifferenceError, match=path.name):
+        audited(charging.desk)
+    path.write_bytes(whole)
+    audited(charging.desk)
+    with charging.desk.engine.begin() as connection:
+        body = tables.facts.c.body
+        connection.execute(sa.update(tables.facts).values(body=sa.func.replace(body, "6", "7")))
+    with pytest.raises(DifferenceError, match="facts"):
+        audited(charging.desk)
