@@ -255,6 +255,9 @@ def test_prices_are_shown_with_discount_and_factor(run):
     assert window["tariff"]["tiers"][0]["rates"]["prices"]["input_tokens"] == 1_750_000
     shown = run("contract", "show", "acme-2026", "--at", "2026-11-24").stdout
     assert "deepseek-flash" in shown
+    assert shown.count("batch calls only") == sum(row["model"][:9] == "deepseek-" for row in found)
+    words = " ".join(shown.split())
+    assert "A call that would cost less costs 0.01." in words
 
 
 def test_only_the_faults_of_contracts_are_listed(run, tmp_path):

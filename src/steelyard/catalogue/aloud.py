@@ -104,6 +104,17 @@ def _whose(priced: Tariff, language: Language) -> str:
     return say(language, "all_models" if priced.shared else "each_model")
 
 
+def whole_tariff(priced: Tariff, language: Language) -> str:
+    """A tariff's prices, how a tier is chosen unless it is by the prompt, and the least price."""
+    more: list[str] = []
+    if len(priced.tiers) > 1 and priced.kind != "whole":
+        more.append(tiers_of(priced, language))
+    if priced.minimum_pico:
+        more.append(say(language, "minimum", amount=money.exact(priced.minimum_pico)))
+    prices = tariff(priced, language)
+    return " ".join([f"{prices}.", *more]) if more else prices
+
+
 def tariff(priced: Tariff, language: Language) -> str:
     """A tariff's prices, tier by tier."""
     if priced.blocks:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -16,10 +16,10 @@ from rich.table import Table
 from sqlalchemy.exc import OperationalError
 
 from steelyard import app, studio
-from steelyard.catalogue import aloud, offers
-from steelyard.catalogue.documents import Contract
+from steelyard.catalogue import aloud, offers, wording
+from steelyard.catalogue.documents import Contract, Edition, Labels, Tariff
 from steelyard.catalogue.items import aloud as items_aloud
-from steelyard.catalogue.offers import Offer
+from steelyard.catalogue.offers import Called, Offer, Peak
 from steelyard.catalogue.phrases import Language, meter, say
 from steelyard.catalogue.sheets import Fault, suggestion
 from steelyard.cli import due
@@ -30,6 +30,7 @@ from steelyard.rating.lines import Line
 from steelyard.store.migrations import SchemaError
 from steelyard.studio import Studio, StudioFaults
 from steelyard.values import ids, money, periods
+from steelyard.values.usage import SERVICE_TIERS, STANDARD, THINKING
 
 _FOLDER = "contracts/"
 _TOKENS = "_tokens"
@@ -99,15 +100,34 @@ def show(folder: Path, contract: str, written: str | None, as_json: bool) -> Non
     click.echo(f"{version.title} · {version.id} · {version.currency} · from {version.valid_from}")
     table = Table("model", "when", "price", box=box.SIMPLE_HEAD, pad_edge=False)
     for model, offer in found:
-        assert offer.tariff is not None
-        table.add_row(model, "", aloud.tariff(offer.tariff, "en"))
-        for peak in offer.peaks:
-            when = aloud.hours(opened.edition.holidays, peak.window, "en")
-            table.add_row("", when, aloud.tariff(peak.tariff, "en"))
+        for when, tariff in _prices(opened.edition, contract, model, offer, at_us):
+            table.add_row("" if when else model, when, aloud.whole_tariff(tariff, "en"))
     if found:
         Console().print(table)
     for each in version.items:
         click.echo(items_aloud.item(each, version.currency, "en"))
+
+
+def _prices(
+    edition: Edition, contract: str, model: str, usual: Offer, at_us: int
+) -> Iterator[tuple[str, Tariff]]:
+    """A model's prices: of usual calls, and where they differ, of other service tiers and modes."""
+    by_tier, by_mode = offers.depends_on(edition, contract, model)
+    seen: list[tuple[Tariff | None, tuple[Peak, ...]]] = []
+    for tier in SERVICE_TIERS if by_tier else (STANDARD,):
+        for mode in ("", THINKING) if by_mode else ("",):
+            called = Called(service_tier=tier, mode=mode)
+            offer = offers.at(offers.timeline(edition, contract, model, "", called), at_us)
+            if offer is None or offer.tariff is None or (offer.tariff, offer.peaks) in seen:
+                continue
+            seen.append((offer.tariff, offer.peaks))
+            usually = (offer.tariff, offer.peaks) == (usual.tariff, usual.peaks)
+            named = Labels(service_tier=tier, mode=mode or None)
+            words = [] if usually else wording.labels(named, "en")
+            yield ", ".join(words), offer.tariff
+            for peak in offer.peaks:
+                hours = aloud.hours(edition.holidays, peak.window, "en")
+                yield ", ".join([*words, hours]), peak.tariff
 
 
 def _plain(offer: Offer) -> dict[str, object]:

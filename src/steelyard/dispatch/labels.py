@@ -12,9 +12,7 @@ from msgspec import Raw
 
 from steelyard.catalogue.documents import Deployment
 from steelyard.catalogue.offers import Called
-from steelyard.values.usage import STANDARD
-
-THINKING = "thinking"
+from steelyard.values.usage import STANDARD, THINKING
 
 TIERS = {
     "default": STANDARD,

@@ -16,7 +16,7 @@ from steelyard.dispatch import labels
 from steelyard.dispatch.purses import NO_FUNDS, Funds
 from steelyard.governance import keys
 from steelyard.governance.keys import Key
-from steelyard.values.usage import SERVICE_TIERS, UsageRecord
+from steelyard.values.usage import SERVICE_TIERS, THINKING, UsageRecord
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -137,7 +137,7 @@ def _others(
     usual = labels.called(deployment)
     by_tier, by_mode = offers.depends_on(edition, contract, deployment.model)
     tiers = SERVICE_TIERS if by_tier else (usual.service_tier,)
-    modes = {usual.mode, "", labels.THINKING} if by_mode else {usual.mode}
+    modes = {usual.mode, "", THINKING} if by_mode else {usual.mode}
     found = [Called(tier, usual.region, mode) for tier in tiers for mode in sorted(modes)]
     return {each: _timeline(edition, contract, deployment, each) for each in found if each != usual}
 

@@ -7,7 +7,8 @@ A call's price comes about in this order, and in no other:
 1. Version, ``[[price]]`` and listed price at its admission: all that follows belongs to them.
 2. Discount and calendar multiply the price, rounded once: it is whole before units are counted.
 3. Grants of units take the first: before all tiers, so that what is free makes nothing cheaper.
-4. Tiers divide the rest, by the prompt or by the month: after the calendar, which moves no limit.
+4. Tiers and blocks divide the rest, by the prompt or by a period: after the calendar, which moves
+   no limit. Volume tiers price what a version has priced before again, when another is reached.
 5. Units times price are lines, without rounding; what is less than a minimum is that minimum.
 6. Credits of money take back what they pay: after all that is charged is known.
 7. Costs of what was produced: last, since they know nothing of what was charged.

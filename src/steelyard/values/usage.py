@@ -24,6 +24,9 @@ STANDARD = "standard"
 
 SERVICE_TIERS = (STANDARD, "priority", "flex", "batch")
 
+THINKING = "thinking"
+"""The mode of a call whose answer was thought about first."""
+
 
 class Try(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An attempt of a call that did not become its answer.
