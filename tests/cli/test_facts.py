@@ -94,6 +94,9 @@ def test_something_else_under_the_same_id_is_refused(run):
     ("told", "says"),
     [
         (("acme-2025", "team", "begun"), 'did you mean "acme-2026"'),
+        (("acme-2026", "team", "begun", "--at", "0206-11-10"), "is the year right?"),
+        (("acme-2026", "team", "begun", "a/b"), "no slash, no colon"),
+        (("acme-2026", "team", "begun", "--note", "x" * 1001), "at most 1000 characters"),
         (("acme-2026", "tean", "begun"), 'did you mean "team"'),
         (("acme-2026", "team", "accepted"), '"team" is not accepted; it is begun, changed, ended'),
         (("acme-2026", "team", "changed", "huge"), 'there is no plan "huge"'),

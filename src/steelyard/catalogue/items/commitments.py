@@ -58,7 +58,7 @@ def read_savings(sheet: Sheet, currency: str) -> list[Found[Savings]]:
     for row in shapes(sheet, "savings", _Savings):
         raw = row.value
         amount = reading.amount(sheet, (*row.path, "amount"), raw.amount, currency)
-        if amount is not None:
+        if amount is not None and reading.lasts(row, raw.valid_from, None):
             savings = Savings(
                 id=raw.id,
                 title=raw.title or raw.id,
@@ -85,6 +85,8 @@ def _commitment(row: Found[_Commitment], currency: str) -> Commitment | None:
     phases: list[Phase] = []
     before: date | None = None
     for path, since, amount in written:
+        if not reading.lasts(row, since, None):
+            return None
         if since.day != 1:
             row.fault((*path, "from"), "a commitment begins with a month; write its first day")
             return None

@@ -12,6 +12,9 @@ from steelyard.catalogue.places import Path
 from steelyard.catalogue.sheets import Found, Sheet, T
 from steelyard.values import money
 
+DAY_MIN, DAY_MAX = date(2000, 1, 1), date(2099, 12, 31)
+"""When something may begin: months are charged one after the other from there on."""
+
 Count = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
 """How many seats, days, months a document may say."""
 
@@ -56,7 +59,10 @@ def price(sheet: Sheet, path: Path, written: object, units: int = 1) -> int | No
 
 
 def lasts(row: Found[T], since: date | None, until: date | None) -> bool:
-    """Whether a day ``until`` is after a day ``from``; else it is a fault."""
+    """Whether a day ``until`` is after a day ``from``, which can be right; else it is a fault."""
+    if since is not None and not DAY_MIN <= since <= DAY_MAX:
+        row.fault(("from",), f"{since} is not between {DAY_MIN} and {DAY_MAX}; is the year right?")
+        return False
     if since is not None and until is not None and until <= since:
         row.fault(("until",), f"it ends before it begins, on {since}")
         return False

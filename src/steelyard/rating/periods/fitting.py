@@ -29,7 +29,10 @@ from steelyard.values.events import Event, What
 UNITS_MAX = 10**15
 """The most that an event counts: times hours and prices it still fits a line."""
 
-NAME_CHARS_MAX = 64
+NAME_CHARS_MAX, ID_CHARS_MAX, NOTE_CHARS_MAX = 64, 200, 1000
+
+AT_MIN_US, AT_LIMIT_US = 946_684_800_000_000, 4_102_444_800_000_000
+"""From 2000-01-01 on, and before 2100-01-01, UTC: months are charged one after the other."""
 
 Verbs = Mapping[What, Collection[str]]
 """What can happen to an item, and what is counted then."""
@@ -82,6 +85,12 @@ def _of_training(item: Training) -> Verbs:
 
 def unfit(versions: Sequence[Contract], event: Event) -> tuple[str, str] | None:
     """Why an event can't be: the field that is wrong, and a sentence; None when it can."""
+    if not 0 < len(event.id) <= ID_CHARS_MAX or len(event.note) > NOTE_CHARS_MAX:
+        field = "note" if event.id and len(event.id) <= ID_CHARS_MAX else "id"
+        most = NOTE_CHARS_MAX if field == "note" else ID_CHARS_MAX
+        return field, f"write at most {most} characters, and an id of at least one"
+    if not AT_MIN_US <= event.at_us < AT_LIMIT_US:
+        return "at", "nothing is recorded of before 2000 or after 2099; is the year right?"
     named = {item.id: item for version in versions for item in version.items}
     if event.about not in named:
         hint = suggestion(event.about, named)
