@@ -172,7 +172,7 @@ some_tariffs = st.builds(
         name="*",
         shared=shared,
     ),
-    st.sampled_from(["whole", "progressive", "graduated"]),
+    st.sampled_from(["whole", "progressive", "graduated", "volume"]),
     st.sampled_from([1, 7, 30]),
     st.booleans(),
 )
@@ -225,3 +225,34 @@ def test_a_months_tiers_come_to_the_same_in_any_order_of_its_calls(batch, order,
         for calls in (batch, shuffled)
     ]
     assert totals[0] == totals[1]
+
+
+VOLUME = tiered(
+    "closed",
+    (20, rates(input_tokens="3")),
+    (60, rates(input_tokens="2")),
+    (None, rates(input_tokens="1")),
+    kind="volume",
+)
+BLOCKS = Tariff(tiers=(Tier(None, Rates({"requests": 10**12})),), blocks={"requests": 7})
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 25), max_size=12), st.randoms(), st.integers(0, 12))
+def test_volume_and_blocks_come_to_the_same_in_any_order_and_any_batches(units, chance, cut):
+    # What a month comes to is its sum at the price of the tier that the sum is in.
+    total = sum(units)
+    price = 3 if total <= 20 else 2 if total <= 60 else 1
+    due = {"volume": total * price * 10**6, "blocks": -(-total // 7) * 10**12}
+    for name, tariff, meter in (
+        ("volume", VOLUME, "input_tokens"),
+        ("blocks", BLOCKS, "requests"),
+    ):
+        documents = {1: edition(contract(PriceRule(model="*", tariff=tariff)))}
+        batch = [call(JUNE, number=n, **{meter: each}) for n, each in enumerate(units)]
+        chance.shuffle(batch)
+        first = count(batch[:cut], documents, None, {})
+        second = count(batch[cut:], documents, None, first.counters)
+        lines = [*first.lines, *second.lines]
+        assert sum(line.amount_pico for line in lines) == due[name]
+        assert sum(line.units for line in lines if line.meter == meter) == total
