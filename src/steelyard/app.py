@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from steelyard import published, studio
+from steelyard import machines, published, studio
 from steelyard.published import Published
 from steelyard.studio import Catalogue, Studio
 from steelyard.values.clock import Clock
@@ -117,7 +117,7 @@ def record_edition(opened: Studio, engine: sa.Engine, clock: Clock) -> int:
 
 
 def open_clerk(opened: Studio, engine: sa.Engine, clock: Clock) -> Clerk:
-    """Open the clerk; it is for whoever has claimed ``clerk_lock``."""
+    """Open the clerk of one machine; it is for whoever has claimed ``clerk_lock``."""
     from steelyard.clerk.run import Clerk
 
     return Clerk(
@@ -251,6 +251,9 @@ def book_journal(
     """
     from steelyard.clerk import run
 
+    shared = machines.open_shared(opened, engine)
+    if shared is not None:
+        return shared.book(clock, booked)
     try:
         with run.claim(clerk_lock(opened)):
             clerk = open_clerk(opened, engine, clock)
@@ -277,7 +280,10 @@ def explain_call(
     if booked is None:
         return _explain_due(opened, books, call_id, language)
     number, ranges = booked
-    records = batch.reread(opened.root / "journal", ranges).records
+    shared = machines.open_shared(opened, engine)
+    if shared is not None:
+        shared.bring()
+    records = batch.reread(machines.booked_journal(opened), ranges).records
     record = next(each for each in records if each.call_id == call_id)
     found = books.editions([record.edition]).get(record.edition)
     known = {record.edition: opened.edition if found is None else found[1]}

@@ -151,6 +151,15 @@ class ClerkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     poll_ms: Annotated[
         int, Meta(ge=10, le=60_000, description="How often the clerk looks for new records.")
     ] = 500
+    lease_s: Annotated[
+        int,
+        Meta(
+            ge=2,
+            le=600,
+            description="Of several machines: how long a clerk that is silent keeps its turn. It "
+            "must be longer than booking one batch takes.",
+        ),
+    ] = 15
 
 
 class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -185,6 +194,15 @@ class JournalSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         int,
         Meta(ge=1 << 16, le=1 << 32, description="The size at which a segment is sealed."),
     ] = 64 << 20
+    segment_s_max: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=3600,
+            description="Of several machines: the age at which a segment with records is sealed, "
+            "and can be shipped. The books lag by about as much.",
+        ),
+    ] = 10
 
 
 class TelemetrySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

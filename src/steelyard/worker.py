@@ -27,7 +27,7 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from steelyard import app, published, stopped
+from steelyard import app, machines, published, stopped
 from steelyard.catalogue.documents import Deployment
 from steelyard.covering import Covering
 from steelyard.dispatch import breaker
@@ -41,7 +41,7 @@ from steelyard.edge.ports import Port, PortTakenError
 from steelyard.edge.telemetry import opening
 from steelyard.edge.telemetry.families import BREAKERS, Sample
 from steelyard.edge.telemetry.opening import Telemetry
-from steelyard.metering.journal import JournalWriter
+from steelyard.metering.journal import JournalError, JournalWriter
 from steelyard.published import Published
 from steelyard.settings import Settings
 from steelyard.studio import Studio, StudioFaults
@@ -164,11 +164,14 @@ async def run(opened: Published, options: Options) -> int:
         telemetry.look_at(lambda: _gauges(desk, writer))
         covering = Covering(desk, writer_id)
         renewal = Renewal(desk, snapshots, opened, deployments, covering)
-        aside = (
+        aside = [
             asyncio.create_task(snapshots.watch(renewal.keys)),
             asyncio.create_task(telemetry.numbers.publish()),
             asyncio.create_task(stopped.follow(desk, studio)),
-        )
+        ]
+        if machines.share_journals():
+            every_s = studio.settings.journal.segment_s_max
+            aside.append(asyncio.create_task(_turn_over(writer, every_s)))
         try:
             await covering.follow(studio)
             return await _serve(desk, studio.settings, options, telemetry, renewal, writer_id)
@@ -181,6 +184,14 @@ async def run(opened: Published, options: Options) -> int:
                 task.cancel()
             await asyncio.gather(*aside, return_exceptions=True)
             await renewal.aclose()
+
+
+async def _turn_over(writer: JournalWriter, every_s: int) -> None:
+    """Seal what is written, again and again, so that it can be shipped."""
+    while True:
+        await asyncio.sleep(every_s)
+        with contextlib.suppress(JournalError):  # the next call finds out, and is refused
+            writer.turn_over()
 
 
 class Renewal:

@@ -10,11 +10,12 @@ from steelyard.store.engines import open_engine, reading, writing
 from steelyard.store.migrations import SchemaError
 
 BACK = {
+    # from the next version to this one: what the step to the next one added
+    6: ["DROP TABLE leases", "DROP TABLE shipped"],
     5: [
         f"ALTER TABLE keys DROP COLUMN {name}"
         for name in ("regions", "routing", "workspace", "project", "priority")
     ],
-    # from the next version to this one: what the step to the next one added
     4: ["DROP TABLE key_changes"],
     3: ["DROP TABLE facts"],
     2: [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -85,20 +85,33 @@ class Clerk:
     """Books a journal, a batch of about ``calls_max`` calls at a time."""
 
     def __init__(
-        self, books: Books, journal: Path, lines: Path, clock: Clock, calls_max: int
+        self,
+        books: Books,
+        journal: Path,
+        lines: Path,
+        clock: Clock,
+        calls_max: int,
+        fetch: Callable[[], object] | None = None,
     ) -> None:
+        """Book the journal of this machine, or with ``fetch`` what it brings into the folder."""
         self._books = books
         self._journal = Journal(journal)
         self._lines = lines
         self._clock = clock
         self._calls_max = calls_max
+        self._fetch = fetch
         self._cursors = books.cursors()
         self._orders = True
         """Whether orders may wait that no batch has carried out."""
         self._before = Standing(books, journal, lines)
 
     def recover(self) -> Recovery:
-        """Close what killed writers left, so that each of their calls has a record."""
+        """Close what killed writers left, so that each of their calls has a record.
+
+        Of another machine's writers only that one can tell whether they live.
+        """
+        if self._fetch is not None:
+            return Recovery((), (), ())
         return recovery.recover(self._journal.root, self._clock)
 
     def drain(
@@ -108,8 +121,10 @@ class Clerk:
 
         When ``stopping``, the batch at hand is the last.
 
-        Raises: BooksMovedError when others keep booking; LedgerError.
+        Raises: BooksMovedError when others keep booking; LedgerError; what ``fetch`` raises.
         """
+        if self._fetch is not None:
+            self._fetch()
         outcome = Outcome()
         ended = False
         while not ended:
@@ -183,8 +198,15 @@ def wait_for_clerk(books: Books, journal: Path, pause: Callable[[], object]) -> 
 
     Raises: ClerkTakenError when it books nothing for ``PATIENCE_PAUSES`` pauses.
     """
+    wait_until_booked(books, Journal(journal).frontier(books.cursors()), pause)
+
+
+def wait_until_booked(books: Books, wanted: Mapping[str, int], pause: Callable[[], object]) -> None:
+    """Wait until segments are booked up to where it is ``wanted``. Unit: bytes.
+
+    Raises: ClerkTakenError when nothing is booked for ``PATIENCE_PAUSES`` pauses.
+    """
     cursors = books.cursors()
-    wanted = Journal(journal).frontier(cursors)
     patience = PATIENCE_PAUSES
     while any(cursors.get(segment, 0) < end for segment, end in wanted.items()):
         if not patience:

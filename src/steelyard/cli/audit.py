@@ -12,7 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from steelyard import app
+from steelyard import app, machines
 from steelyard.clerk.audit import Proof, audit
 from steelyard.clerk.difference import DifferenceError
 from steelyard.cli.booked import FAULTS
@@ -57,11 +57,14 @@ def command(folder: Path, as_json: bool) -> None:
 
 def _proof(opened: Studio, engine: sa.Engine) -> Proof:
     lines = opened.root / "lines"
+    shared = machines.open_shared(opened, engine)
+    if shared is not None:
+        shared.bring()
     console = Console(stderr=True)
     with console.status("rebuilding the books") as status, open_archive(engine, lines) as archive:
         return audit(
             archive,
-            opened.root / "journal",
+            machines.booked_journal(opened),
             opened.root,
             lambda batch: status.update(f"rebuilding the books: batch {batch:,} holds"),
         )

@@ -14,11 +14,13 @@ from steelyard import app
 from steelyard.clerk.books import BooksMovedError
 from steelyard.clerk.periodic import Order
 from steelyard.clerk.run import ClerkTakenError, Outcome
+from steelyard.clerk.shipping import ObjectsError
 from steelyard.cli import charging
 from steelyard.cli.failing import fail
 from steelyard.ledger.balances import LedgerError
 from steelyard.rating.lines import Line
 from steelyard.store.closings import Closings
+from steelyard.store.leases import LeaseLostError
 from steelyard.store.lines import LinesError
 from steelyard.store.migrations import SchemaError
 from steelyard.studio import Studio
@@ -26,8 +28,10 @@ from steelyard.studio import Studio
 FAULTS = (
     BooksMovedError,
     ClerkTakenError,
+    LeaseLostError,
     LedgerError,
     LinesError,
+    ObjectsError,
     OperationalError,
     SchemaError,
 )

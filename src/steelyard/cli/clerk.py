@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 import msgspec
+import sqlalchemy as sa
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from steelyard import app
+from steelyard import app, machines
 from steelyard.clerk.dedupe import FACT_CONFLICT
-from steelyard.clerk.run import Clerk, Outcome, claim
+from steelyard.clerk.run import Clerk, ClerkTakenError, Outcome, claim
+from steelyard.cli import watching
 from steelyard.cli.booked import FAULTS
 from steelyard.cli.failing import fail
 from steelyard.covering import Keeping
 from steelyard.metering.recovery import Recovery
 from steelyard.metering.segments import Damage
 from steelyard.store.books import Books
+from steelyard.store.leases import LeaseLostError
 from steelyard.studio import Studio
 from steelyard.values import ids
 from steelyard.values.facts import Fact
@@ -30,8 +31,6 @@ from steelyard.values.usage import UsageRecord
 
 SET_ASIDE_MAX = 1000
 """How many records that were set aside are listed, the latest."""
-
-_STDIN = 0
 
 
 @click.command("clerk")
@@ -44,6 +43,7 @@ def command(folder: Path, once: bool, set_aside: bool, as_json: bool, supervised
     """Book what is in the journal, and go on as it grows.
 
     Ends at Ctrl-C or SIGTERM, after the batch at hand. Killed at any point, the next one goes on.
+    Of several machines that share their journals one clerk has its turn, and the others wait.
     """
     opened = app.load_studio(folder)
     try:
@@ -52,24 +52,52 @@ def command(folder: Path, once: bool, set_aside: bool, as_json: bool, supervised
             if set_aside:
                 _list_set_aside(app.open_books(engine), as_json)
                 return
-            with claim(app.clerk_lock(opened)):
-                clerk = app.open_clerk(opened, engine, app.SystemClock())
-                if once:
-                    _once(clerk, as_json)
-                else:
-                    _go_on(clerk, opened, as_json=as_json, supervised=supervised)
+            work = _Work(opened, engine)
+            if once:
+                _once(work, as_json)
+            else:
+                _go_on(work, as_json=as_json, supervised=supervised)
         finally:
             engine.dispose()
     except FAULTS as exc:
         fail(str(exc))
 
 
-def _once(clerk: Clerk, as_json: bool) -> None:
+class _Work:
+    """The clerk's work, for as long as it is this one's turn."""
+
+    def __init__(self, opened: Studio, engine: sa.Engine) -> None:
+        self.opened = opened
+        self._engine = engine
+        self._shared = machines.open_shared(opened, engine)
+        self._keeping = Keeping(opened.root, app.SystemClock())
+
+    def keep(self) -> Recovery | None:
+        """Keep shared limits true to this machine's journal; its shipper does, should it have one."""
+        return self._keeping.keep() if self._shared is None else None
+
+    @contextmanager
+    def turn(self) -> Generator[Clerk | None]:
+        """The clerk; None where machines share their journals and another's has its turn."""
+        clock = app.SystemClock()
+        if self._shared is None:
+            with claim(app.clerk_lock(self.opened)):
+                yield app.open_clerk(self.opened, self._engine, clock)
+            return
+        with self._shared.turn() as turn:
+            yield turn and turn.clerk(clock)
+
+
+def _once(work: _Work, as_json: bool) -> None:
     report = _Report()
-    recovered = clerk.recover()
-    report.recovery(recovered)
-    with Console(stderr=True).status("booking") as status:
-        outcome = clerk.drain(lambda batch: status.update(f"booked batch {batch.number:,}"))
+    with work.turn() as clerk:
+        if clerk is None:
+            msg = "the clerk of another machine has its turn; it books what was shipped"
+            raise ClerkTakenError(msg)
+        recovered = clerk.recover()
+        report.recovery(recovered)
+        with Console(stderr=True).status("booking") as status:
+            outcome = clerk.drain(lambda batch: status.update(f"booked batch {batch.number:,}"))
     report.damages(outcome.damages)
     if as_json:
         click.echo(_json(outcome))
@@ -79,19 +107,8 @@ def _once(clerk: Clerk, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def _go_on(clerk: Clerk, opened: Studio, *, as_json: bool, supervised: bool) -> None:
-    stopping = threading.Event()
-
-    def stop(number: int, frame: object) -> None:
-        del number, frame
-        stopping.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-    if supervised:
-        threading.Thread(target=_watch_stdin, args=(stopping,), daemon=True).start()
-    if supervised or as_json:
-        click.echo(msgspec.json.encode({"ready": True}))
+def _go_on(work: _Work, *, as_json: bool, supervised: bool) -> None:
+    stopping = watching.stopping(supervised=supervised)
     report = _Report()
 
     def told(found: Recovery | Outcome) -> None:
@@ -104,9 +121,20 @@ def _go_on(clerk: Clerk, opened: Studio, *, as_json: bool, supervised: bool) -> 
         elif found.batches and not supervised:
             click.echo(sentence(found))
 
-    pause_s = opened.settings.clerk.poll_ms / 1000
-    keeping = Keeping(opened.root, app.SystemClock())
-    clerk.run(told, stopping.is_set, lambda: stopping.wait(pause_s), keeping.keep)
+    pause_s = work.opened.settings.clerk.poll_ms / 1000
+    ready = not (supervised or as_json)
+    keep = work.keep
+    while not stopping.is_set():
+        try:
+            with work.turn() as clerk:
+                if not ready:
+                    click.echo(msgspec.json.encode({"ready": True}))
+                    ready = True
+                if clerk is not None:
+                    clerk.run(told, stopping.is_set, lambda: stopping.wait(pause_s), keep)
+        except LeaseLostError as exc:
+            report.say(f"{exc}; waiting for another turn")
+        stopping.wait(pause_s)
 
 
 def _list_set_aside(books: Books, as_json: bool) -> None:
@@ -168,7 +196,7 @@ class _Report:
         """Say what killed writers had left."""
         for each in found.recovered:
             if each.closed or each.cut:
-                self._say(
+                self.say(
                     f"{each.segment}: its writer was killed; {each.closed} calls closed as "
                     f"interrupted, {each.cut} bytes of an unfinished write cut"
                 )
@@ -177,19 +205,13 @@ class _Report:
     def damages(self, found: tuple[Damage, ...]) -> None:
         """Say where the journal can't be read."""
         for each in found:
-            self._say(f"{each}; what follows in this segment is not booked")
+            self.say(f"{each}; what follows in this segment is not booked")
 
-    def _say(self, what: str) -> None:
+    def say(self, what: str) -> None:
+        """Say something that was not said before."""
         if what not in self._told:
             self._told.add(what)
             click.echo(f"steelyard: {what}", err=True)
-
-
-def _watch_stdin(stopping: threading.Event) -> None:
-    # Not through sys.stdin, whose lock this thread would hold while the process ends.
-    while os.read(_STDIN, 4096):
-        pass
-    stopping.set()
 
 
 def _json(outcome: Outcome) -> bytes:

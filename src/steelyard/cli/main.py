@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "facts": ("steelyard.cli.facts", "Write down what happened and is no call."),
     "journal": ("steelyard.cli.journal", "Read, verify and summarise the journal."),
     "clerk": ("steelyard.cli.clerk", "Book what is in the journal."),
+    "ship": ("steelyard.cli.ship", "Ship the journal to the object store."),
     "close": ("steelyard.cli.close", "Close a period: invoices and statements."),
     "report": ("steelyard.cli.report", "Show where the money goes."),
     "audit": ("steelyard.cli.audit", "Rebuild the books and compare."),

@@ -7,13 +7,14 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import click
 import msgspec
 
-from steelyard import app, orders, published
+from steelyard import app, machines, orders, published
 from steelyard.cli.booked import FAULTS
 from steelyard.cli.failing import fail
 from steelyard.cli.ordered import sentence
@@ -23,6 +24,9 @@ from steelyard.settings import WORKERS_MAX
 from steelyard.studio import Studio, StudioFaults
 from steelyard.supervisor import Program, ProgramFailedError, Started, Supervisor
 from steelyard.upstream import engine
+
+Role = Literal["gateway", "clerk", "engine"]
+ROLES: tuple[Role, ...] = ("gateway", "clerk", "engine")
 
 _KEY_BYTES = 32
 
@@ -40,32 +44,48 @@ STOP_S_MORE = 10.0
     help="Worker processes that share the port, not as many as the studio's file says.",
 )
 @click.option(
+    "--role",
+    "roles",
+    type=click.Choice(ROLES),
+    multiple=True,
+    help="Run this part of the studio here; may be given again. All of them, without it.",
+)
+@click.option(
     "--json", "as_json", is_flag=True, help="Print one line for a machine when it serves."
 )
 @click.pass_obj
-def command(folder: Path, port: int | None, workers: int | None, as_json: bool) -> None:
+def command(
+    folder: Path, port: int | None, workers: int | None, roles: tuple[Role, ...], as_json: bool
+) -> None:
     """Serve the studio until Ctrl-C or SIGTERM: gateway, engine and clerk.
 
     `steelyard reload` has it read the studio's files anew, and so does SIGHUP; `steelyard restart`
     starts new workers before the old ones end.
     """
-    opened = app.load_studio(folder, serving=True)
-    gateway = _gateway(opened, port, workers)
+    given = frozenset(roles or ROLES)
+    opened = app.load_studio(folder, serving="gateway" in given)
+    needed = programs(opened, given, port, workers)
+    if not needed:
+        fail(
+            "this studio has nothing to run in that role; an engine runs where a deployment has one"
+        )
 
     def notice(what: str) -> None:
         click.echo(f"steelyard: {what}", err=True)
 
     def up(started: Sequence[Started]) -> None:
-        serving = next(each for each in started if each.name.startswith("gateway"))
-        url = f"http://{serving.ready['host']}:{serving.ready['port']}"
+        url = next((_url(each) for each in started if each.name.startswith("gateway")), None)
         if as_json:
             pids = {each.name: each.process.pid for each in started}
-            click.echo(msgspec.json.encode({"ready": True, "url": f"{url}/v1", "pids": pids}))
+            click.echo(msgspec.json.encode({"ready": True, "url": url, "pids": pids}))
         else:
             _welcome(opened, url, started)
 
     async def run() -> None:
-        supervisor = Supervisor(programs(opened, gateway), notice)
+        supervisor = Supervisor(needed, notice)
+        if "gateway" not in given:
+            await supervisor.run(up)
+            return
         carry = _Orders(opened, supervisor)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, lambda: carry.hang_up(notice))
@@ -73,7 +93,8 @@ def command(folder: Path, port: int | None, workers: int | None, as_json: bool) 
             await supervisor.run(up)
 
     try:
-        app.publish(opened, app.SystemClock())
+        if "gateway" in given:
+            app.publish(opened, app.SystemClock())
         asyncio.run(run())
     except (AlreadyUpError, PortTakenError, ProgramFailedError, *FAULTS) as exc:
         fail(str(exc))
@@ -81,29 +102,35 @@ def command(folder: Path, port: int | None, workers: int | None, as_json: bool) 
         click.echo("stopped; every call is in the journal")
 
 
-def programs(opened: Studio, gateway: Sequence[Program]) -> list[Program]:
-    """What a studio needs running; it stops in the reverse order, the gateway first.
+def programs(
+    opened: Studio, roles: Collection[Role], port: int | None, workers: int | None
+) -> list[Program]:
+    """What a studio needs running in these roles; it stops in the reverse order, the gateway first.
 
-    Each engine's key is made here and lives as long as this process.
+    Each engine's key is made here and lives as long as this process, unless the environment has it.
     """
-    key = secrets.token_urlsafe(_KEY_BYTES)
-    env = engine.environment(key, os.environ)
-    alone = engine.environment(key, engine.harmless(os.environ))
-    engines = [each for each in opened.edition.deployments if each.kind == "engine"]
-    started = [
-        Program(f"engine {each.id}", _engine(opened, each.id, each.model), alone)
-        for each in engines
-    ]
-    folder = str(opened.root)
-    clerk = (sys.executable, "-m", "steelyard", "--studio", folder, "clerk", "--supervised")
-    return [
-        *started,
-        Program("clerk", clerk, os.environ),
-        *(each._replace(env=env) for each in gateway),
-    ]
+    key = os.environ.get(engine.KEY_VARIABLE) or secrets.token_urlsafe(_KEY_BYTES)
+    command = (sys.executable, "-m", "steelyard", "--studio", str(opened.root))
+    started: list[Program] = []
+    if "engine" in roles:
+        alone = engine.environment(key, engine.harmless(os.environ))
+        started += [
+            Program(f"engine {each.id}", _engine(opened, each.id, each.model), alone)
+            for each in opened.edition.deployments
+            if each.kind == "engine"
+        ]
+    if "clerk" in roles:
+        started.append(Program("clerk", (*command, "clerk", "--supervised"), os.environ))
+    if "gateway" in roles:
+        if machines.share_journals():
+            started.append(Program("shipper", (*command, "ship", "--supervised"), os.environ))
+        started += _gateway(opened, port, workers, engine.environment(key, os.environ))
+    return started
 
 
-def _gateway(opened: Studio, port: int | None, workers: int | None) -> list[Program]:
+def _gateway(
+    opened: Studio, port: int | None, workers: int | None, env: Mapping[str, str]
+) -> list[Program]:
     settings = opened.settings.gateway
     workers = workers or settings.workers
     shared = Port(settings.host, settings.port if port is None else port)
@@ -112,7 +139,7 @@ def _gateway(opened: Studio, port: int | None, workers: int | None) -> list[Prog
         Program(
             "gateway" if workers == 1 else f"gateway {number}",
             (*worker, "--number", str(number), "--workers", str(workers)),
-            os.environ,
+            env,
             port=shared,
             drain_s=settings.drain_s + STOP_S_MORE,
             turns=True,
@@ -184,10 +211,18 @@ def _engine(opened: Studio, deployment: str, model: str) -> Sequence[str]:
     )
 
 
-def _welcome(opened: Studio, url: str, started: Sequence[Started]) -> None:
-    click.echo(f"{opened.settings.studio.name} serves at {url}/v1")
+def _url(gateway: Started) -> str:
+    return f"http://{gateway.ready['host']}:{gateway.ready['port']}/v1"
+
+
+def _welcome(opened: Studio, url: str | None, started: Sequence[Started]) -> None:
+    processes = ", ".join(f"{each.name} (pid {each.process.pid})" for each in started)
+    if url is None:
+        click.echo(f"{opened.settings.studio.name} runs here: {processes}")
+        return
+    click.echo(f"{opened.settings.studio.name} serves at {url}")
     served: Mapping[str, str] = {each.model: each.id for each in opened.edition.deployments}
     for model, deployment in served.items():
         click.echo(f"  {model}  on {deployment}")
-    click.echo("  " + ", ".join(f"{each.name} (pid {each.process.pid})" for each in started))
+    click.echo(f"  {processes}")
     click.echo("Callers need a key: `steelyard keys create CUSTOMER`. Ctrl-C stops everything.")

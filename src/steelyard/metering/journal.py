@@ -157,6 +157,19 @@ class JournalWriter:
         self._make_room(len(payload) + frames.AROUND_BYTES, 0)
         self._append(frames.FACT, payload, 0)
 
+    def turn_over(self) -> None:
+        """Seal the segment, if it holds anything of its own, and go on in another.
+
+        Raises: JournalFullError, and goes on in the same; JournalError.
+        """
+        self._check()
+        if self._segment.frames > self._carried:
+            try:
+                following = self._create()
+            except OSError as exc:
+                raise self._refusal(exc) from exc
+            self._roll_over(following)
+
     def sync(self) -> None:
         """Wait until everything written is on the disk, if that is this writer's durability.
 

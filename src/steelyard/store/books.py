@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,9 @@ from steelyard.ledger.chain import GENESIS, Batch, Range
 from steelyard.ledger.transfers import Transfer
 from steelyard.rating.counting import Counter
 from steelyard.rating.lines import LineSum
-from steelyard.store import tables
+from steelyard.store import leases, tables
 from steelyard.store.engines import reading, writing
+from steelyard.store.leases import Lease
 from steelyard.store.sums import call_sums_of
 from steelyard.values import periods
 from steelyard.values.facts import Fact
@@ -59,8 +60,16 @@ _INSERT_CALLS_SQLITE = sa.text(f"""
 class Books:
     """The books in a database."""
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(
+        self,
+        engine: sa.Engine,
+        lease: Lease | None = None,
+        keep: Callable[[Booking], None] = lambda _: None,
+    ) -> None:
+        """Books that are booked under a ``lease``, if there is one, after ``keep`` kept files."""
         self._engine = engine
+        self._lease = lease
+        self._keep = keep
 
     def head(self) -> Head:
         """Where the books stand."""
@@ -165,12 +174,22 @@ class Books:
             rows = connection.execute(sa.select(tables.set_aside).order_by(*order).limit(latest))
             return [(row.batch, SetAside(row.call_id, row.reason, row.record)) for row in rows]
 
+    def line_files(self) -> list[tuple[int, bytes]]:
+        """Each batch, in order, with the hash of its line file."""
+        batches = tables.batches.c
+        query = sa.select(batches.number, batches.file_sha256).order_by(batches.number)
+        with reading(self._engine) as connection:
+            return [(row.number, row.file_sha256) for row in connection.execute(query)]
+
     def book(self, booking: Booking) -> None:
         """Book a batch in one transaction.
 
-        Raises: BooksMovedError; LedgerError.
+        Raises: BooksMovedError; LedgerError; LeaseLostError; what ``keep`` raises.
         """
+        self._keep(booking)
         with writing(self._engine) as connection:
+            if self._lease is not None:
+                leases.check(connection, self._lease)
             found = head(connection)
             if found != booking.follows:
                 msg = f"the books are at batch {found.batch}, this follows {booking.follows.batch}"

@@ -67,12 +67,17 @@ def _key_attributes(connection: sa.Connection) -> None:
     _add(connection, "keys", "priority", "BIGINT NOT NULL DEFAULT 0")
 
 
+def _machines(connection: sa.Connection) -> None:
+    _create(connection, "leases", "shipped")
+
+
 STEPS: Mapping[int, Callable[[sa.Connection], None]] = {
     1: _counters,
     2: _kinds,
     3: _facts,
     4: _key_changes,
     5: _key_attributes,
+    6: _machines,
 }
 """What leads from each version to the next."""
 

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 METADATA = sa.MetaData()
 
@@ -262,5 +262,25 @@ key_changes = sa.Table(
 )
 """Each making, change and revocation of a key, in their order: what those who serve look for."""
 
-BESIDE_THE_BOOKS = frozenset({schema_version, keys, key_changes})
+leases = sa.Table(
+    "leases",
+    METADATA,
+    _word("name", key=True),
+    _word("holder"),
+    _whole("token"),
+    _whole("until_us"),
+)
+"""What one process at a time does for all machines: whose it is, by the database's own clock."""
+
+shipped = sa.Table(
+    "shipped",
+    METADATA,
+    _word("name", key=True),
+    _whole("size"),
+    _blob("sha256"),
+    _whole("frontier"),
+)
+"""The journal's segments that are in the object store."""
+
+BESIDE_THE_BOOKS = frozenset({schema_version, keys, key_changes, leases, shipped})
 """What an audit does not make again: nothing of it is booked."""
