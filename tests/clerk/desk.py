@@ -174,6 +174,10 @@ class Desk:
     def clerk(self, calls_max: int = 1000) -> Clerk:
         return Clerk(self.books, self.journal, self.lines, FixedClock(), calls_max)
 
+    def clerk_with(self, books: Books) -> Clerk:
+        """A clerk who has looked where these books stand, and then does nothing for a while."""
+        return Clerk(books, self.journal, self.lines, FixedClock(), 1000)
+
     def book(self, calls_max: int = 1000) -> Outcome:
         return self.clerk(calls_max).drain(lambda _: None)
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import secrets
 import signal
+import socket
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -74,6 +75,7 @@ def command(
         click.echo(f"steelyard: {what}", err=True)
 
     def up(started: Sequence[Started]) -> None:
+        _notify("READY=1")
         url = next((_url(each) for each in started if each.name.startswith("gateway")), None)
         if as_json:
             pids = {each.name: each.process.pid for each in started}
@@ -209,6 +211,14 @@ def _engine(opened: Studio, deployment: str, model: str) -> Sequence[str]:
             context_tokens=settings.context_tokens,
         )
     )
+
+
+def _notify(state: str) -> None:
+    """Tell a service manager that waits for it. Source: sd_notify(3)."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.sendto(state.encode(), address.replace("@", "\0", 1))
 
 
 def _url(gateway: Started) -> str:

@@ -1,0 +1,154 @@
+"""What `deploy/` says is held against the program: units, Compose, chart."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+from steelyard import app, machines
+from steelyard.cli.main import cli
+from steelyard.cli.up import ROLES
+from tests.fixtures.gateway import write_studio
+from tests.fixtures.whole import up
+
+DEPLOY = Path(__file__).parents[1] / "deploy"
+UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+KNOWN = {
+    app.DATABASE_VARIABLE,
+    machines.VARIABLE,
+    "STEELYARD_STUDIO",
+    "AWS_ENDPOINT_URL",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_REGION",
+}
+
+
+def parses(words: list[str]) -> None:
+    """The program has this command and these options."""
+    assert words[0] == "steelyard"
+    command = cli.get_command(click.Context(cli), words[1])
+    assert command is not None, words
+    command.make_context(words[1], words[2:], resilient_parsing=False)
+
+
+def unit(path: Path) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for line in path.read_text("utf-8").splitlines():
+        if "=" in line and not line.startswith("#"):
+            name, _, value = line.partition("=")
+            found.setdefault(name, []).append(value)
+    return found
+
+
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
+@pytest.mark.parametrize("role", ROLES)
+def test_units_run_commands_that_there_are(path, role):
+    for name in ("ExecStart", "ExecReload"):
+        (line,) = unit(path)[name]
+        words = line.replace("%i", role).split()
+        assert words[0] == "/usr/bin/env"
+        parses(words[1:])
+
+
+@pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="this machine has no systemd to ask"
+)
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
+def test_systemd_finds_nothing_wrong_with_a_unit(path, tmp_path):
+    copied = tmp_path / path.name.replace("@", "@gateway")
+    copied.write_text(path.read_text("utf-8"), "utf-8")
+    ran = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(copied)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "SYSTEMD_LOG_LEVEL": "warning"},
+    )
+    about = [line for line in ran.stderr.splitlines() if copied.stem in line]
+    assert (ran.returncode, about) == (0, [])
+
+
+def test_a_service_manager_is_told_when_all_is_ready(tmp_path):
+    write_studio(tmp_path, [])
+    address = f"\0steelyard-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(address)
+        manager.settimeout(30)
+        with up(tmp_path, env={"NOTIFY_SOCKET": address.replace("\0", "@")}) as studio:
+            assert manager.recv(100) == b"READY=1"
+            with studio.client() as client:
+                assert client.models.list().data
+
+
+def compose() -> dict:
+    return yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text("utf-8"))
+
+
+def test_compose_runs_commands_that_there_are():
+    services = compose()["services"]
+    ours = {name: each for name, each in services.items() if "STEELYARD_STUDIO" in str(each)}
+    assert len(ours) == 4
+    for each in ours.values():
+        parses(each["command"])
+        assert set(each["environment"]) == KNOWN
+        assert set(each["depends_on"]) <= set(services)
+
+
+def test_compose_names_only_what_it_has():
+    whole = compose()
+    named = {
+        volume.split(":")[0]
+        for each in whole["services"].values()
+        for volume in each.get("volumes", [])
+        if not volume.startswith(".")
+    }
+    assert named == set(whole["volumes"])
+    hosts = set(re.findall(r"(?:@|//)([a-z]+)[:/]", str(whole["x-steelyard"]["environment"])))
+    assert hosts - {"steelyard"} <= set(whole["services"])
+
+
+CHART = DEPLOY / "helm" / "steelyard"
+PLACE = re.compile(r"\{\{-? *(.*?) *-?\}\}", re.DOTALL)
+
+
+def values(found: object, before: str = "") -> Iterator[str]:
+    if isinstance(found, dict):
+        for name, value in found.items():
+            yield f"{before}.{name}"
+            yield from values(value, f"{before}.{name}")
+
+
+@pytest.mark.parametrize("path", sorted((CHART / "templates").glob("*.yaml")), ids=lambda p: p.name)
+def test_templates_ask_for_values_that_there_are_and_make_documents(path):
+    text = path.read_text("utf-8")
+    given = set(values(yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))))
+    asked = set(re.findall(r"\.Values((?:\.\w+)+)", text))
+    assert asked <= given
+
+    def filled(place: re.Match[str]) -> str:
+        return "[]" if re.match(r"include|toYaml", place[1]) else "1"
+
+    document = yaml.safe_load(PLACE.sub(filled, text))
+    assert {"apiVersion", "kind", "metadata", "spec"} <= set(document)
+    if document["kind"] == "StatefulSet":
+        (container,) = document["spec"]["template"]["spec"]["containers"]
+        parses([str(word) for word in container["command"]])
+
+
+def test_every_value_of_the_chart_is_asked_for():
+    given = set(values(yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))))
+    texts = [path.read_text("utf-8") for path in (CHART / "templates").iterdir()]
+    asked = set(re.findall(r"\.Values((?:\.\w+)+)", "".join(texts)))
+    leaves = {each for each in given if not any(other.startswith(each + ".") for other in given)}
+    unasked = {each for each in leaves if not any(each.startswith(of) for of in asked)}
+    assert unasked == set()

@@ -1,0 +1,229 @@
+"""Two machines with one database and one object store: a day's calls, a killed clerk, partitions.
+
+The object store is rclone's S3 server, the database PostgreSQL; each machine is a folder and a
+`steelyard up` of its own, and reaches the database by a way that can be cut.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import os
+import shutil
+import signal
+import tempfile
+from collections import Counter
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx2
+import msgspec
+import pytest
+import sqlalchemy as sa
+
+from steelyard.store import tables
+from tests.fixtures import s3
+from tests.fixtures.gateway import SECRET, write_studio
+from tests.fixtures.whole import Up, run, up
+from tests.store import conftest as databases
+
+pytestmark = [pytest.mark.xdist_group("postgresql"), pytest.mark.timeout(120)]
+
+DAY = Path(__file__).parent / "data" / "traces" / "servegen-r1-hours.csv"
+THINNED = 120
+SHORTENED = 40
+AT_ONCE = 4
+
+postgresql = databases.postgresql
+
+SETTINGS = """
+[clerk]
+lease_s = 2
+poll_ms = 100
+
+[journal]
+segment_s_max = 1
+"""
+
+
+class Call(NamedTuple):
+    """How long a call's prompt and its answer are. Unit: words."""
+
+    prompt: int
+    answer: int
+
+
+def day() -> list[list[Call]]:
+    """The calls of each hour: a part of them, each of its hour's mean length, shortened."""
+    hours: list[list[Call]] = []
+    with DAY.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            of = int(row["calls"]) * SHORTENED
+            output = int(row["output_tokens"]) + int(row["reasoning_tokens"])
+            call = Call(int(row["input_tokens"]) // of, output // of)
+            hours.append([call] * (int(row["calls"]) // THINNED))
+    return hours
+
+
+class Way:
+    """A way to the database's socket, in a folder of its own, that can be cut."""
+
+    def __init__(self, to: str, folder: Path) -> None:
+        self._to = to
+        self._path = folder / Path(to).name
+        self._server: asyncio.Server | None = None
+        self._open: set[asyncio.StreamWriter] = set()
+
+    async def mend(self) -> None:
+        self._server = await asyncio.start_unix_server(self._pass, self._path)
+
+    def cut(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        self._path.unlink(missing_ok=True)
+        for each in self._open:
+            each.transport.abort()
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_unix_connection(self._to)
+        self._open |= {writer, back}
+        await asyncio.gather(_pour(reader, back), _pour(there, writer))
+        self._open -= {writer, back}
+
+
+async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        while part := await reader.read(1 << 16):
+            writer.write(part)
+            await writer.drain()
+    writer.close()
+
+
+class Studio(NamedTuple):
+    """What the machines have in common."""
+
+    way: Way
+    server: s3.S3
+    database: sa.Engine
+    env: Mapping[str, str]
+
+
+@pytest.fixture
+async def shared(tmp_path, postgresql) -> AsyncGenerator[Studio]:
+    """A database and an object store, as two machines know them."""
+    name = f"t{abs(hash(str(tmp_path))):x}"
+    admin = sa.create_engine(postgresql.format("postgres"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    url = sa.make_url(postgresql.format(name))
+    folder = Path(tempfile.mkdtemp(prefix="sy-"))
+    way = Way(f"{url.query['host']}/.s.PGSQL.{url.port or 5432}", folder)
+    await way.mend()
+    database = sa.create_engine(url)
+    by_way = url.set(drivername="postgresql").update_query_dict({"host": str(folder)})
+    with s3.serving(tmp_path / "s3") as server:
+        yield Studio(
+            way,
+            server,
+            database,
+            {**server.env, "STEELYARD_DATABASE": by_way.render_as_string(hide_password=False)},
+        )
+    way.cut()
+    database.dispose()
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    admin.dispose()
+    shutil.rmtree(folder)
+
+
+def holder(database: sa.Engine) -> tuple[int, int]:
+    """The process that has the clerk's lease, and the lease's token."""
+    with database.connect() as connection:
+        row = connection.execute(sa.select(tables.leases)).one()
+    return int(row.holder.split()[-1]), row.token
+
+
+def booked(database: sa.Engine) -> int:
+    with database.connect() as connection:
+        return connection.scalar(sa.select(sa.func.count()).select_from(tables.calls)) or 0
+
+
+async def until(what, seconds: float = 40) -> None:
+    async with asyncio.timeout(seconds):
+        while not await asyncio.to_thread(what):  # noqa: ASYNC110 - other processes do it
+            await asyncio.sleep(0.1)
+
+
+async def hour(studio: Up, calls: list[Call], statuses: Counter[int]) -> None:
+    """An hour's calls, a few at once."""
+    waiting = iter(calls)
+
+    async def caller(client: httpx2.AsyncClient) -> None:
+        for call in waiting:
+            body = {
+                "model": "echo-1",
+                "messages": [{"role": "user", "content": "word " * call.prompt}],
+                "echo": {"words": call.answer},
+            }
+            headers = {"authorization": f"Bearer {SECRET}"}
+            got = await client.post(f"{studio.url}/chat/completions", json=body, headers=headers)
+            statuses[got.status_code] += 1
+
+    async with httpx2.AsyncClient(timeout=30) as client:
+        await asyncio.gather(*(caller(client) for _ in range(AT_ONCE)))
+
+
+@asynccontextmanager
+async def both(folders: list[Path], env: Mapping[str, str]) -> AsyncGenerator[list[Up]]:
+    """Two machines, each of which serves and may book."""
+    roles = ("--role", "gateway", "--role", "clerk")
+    first, second = (up(folder, *roles, env=env) for folder in folders)
+    started = [await asyncio.to_thread(each.__enter__) for each in (first, second)]
+    try:
+        yield started
+    finally:
+        for each in (first, second):
+            await asyncio.to_thread(each.__exit__, None, None, None)
+
+
+async def test_a_day_at_two_machines_is_booked_whole(tmp_path, shared):
+    folders = [write_studio(tmp_path / name, [], SETTINGS) for name in "ab"]
+    hours, statuses = day(), Counter[int]()
+    async with both(folders, shared.env) as studios:
+
+        async def serve(first: int, last: int) -> None:
+            for each in hours[first:last]:
+                await asyncio.gather(*(hour(studio, each, statuses) for studio in studios))
+
+        await serve(0, 8)
+        await until(lambda: booked(shared.database))
+        pid, token = holder(shared.database)
+        os.kill(pid, signal.SIGKILL)
+        await serve(8, 12)
+        await until(lambda: holder(shared.database)[1] > token)
+        before = booked(shared.database)
+        shared.server.stop()
+        await serve(12, 16)
+        await asyncio.to_thread(shared.server.start)
+        shared.way.cut()
+        await serve(16, 20)
+        await shared.way.mend()
+        await serve(20, 24)
+        total = statuses.total()
+        await until(lambda: booked(shared.database) > before)
+    assert statuses == {200: 2 * sum(map(len, hours))}
+    once = await asyncio.to_thread(lambda: run(folders[0], "clerk", "--once", env=shared.env))
+    assert once.returncode == 0, once.stderr
+    for folder in folders:
+        audited = await asyncio.to_thread(
+            lambda folder=folder: run(folder, "audit", "--json", env=shared.env)
+        )
+        proof = msgspec.json.decode(audited.stdout)
+        assert proof["whole"], audited.stdout
+        assert (proof["calls"], proof["unbooked"], proof["conflicts"]) == (total, 0, 0)
+        assert proof["duplicates"] == 0, "no segment was booked twice"
+    assert {each.name for each in (folders[0] / "journal").iterdir()}.isdisjoint(
+        each.name for each in (folders[1] / "journal").iterdir()
+    )
