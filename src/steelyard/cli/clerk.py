@@ -73,7 +73,7 @@ class _Work:
         self._keeping = Keeping(opened.root, app.SystemClock())
 
     def keep(self) -> Recovery | None:
-        """Keep shared limits true to this machine's journal; its shipper does, should it have one."""
+        """Keep shared limits true to the journal; a shipper does, should there be one."""
         return self._keeping.keep() if self._shared is None else None
 
     @contextmanager
