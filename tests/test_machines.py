@@ -32,7 +32,7 @@ from tests.store import conftest as databases
 pytestmark = [pytest.mark.xdist_group("postgresql"), pytest.mark.timeout(120)]
 
 DAY = Path(__file__).parent / "data" / "traces" / "servegen-r1-hours.csv"
-THINNED = 120
+THINNED = 240
 SHORTENED = 40
 AT_ONCE = 4
 
