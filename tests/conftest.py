@@ -11,10 +11,15 @@ from typing import NamedTuple
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, settings
 
 from steelyard.catalogue.documents import Edition
 from steelyard.rating.lines import LineSum
 from steelyard.values import money
+
+# A busy machine is slow at drawing examples too, which says nothing of them.
+settings.register_profile("here", suppress_health_check=[HealthCheck.too_slow], deadline=None)
+settings.load_profile("here")
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = ROOT / "tests" / "golden"

@@ -219,3 +219,20 @@ def test_a_faulty_studio_changes_nothing_and_stops_nobody(tmp_path):
         assert again.returncode == 1
         assert "runs here already" in again.stderr
     assert studio.run("reload").returncode == 1
+
+
+def test_a_deployment_drains_as_it_serves(tmp_path):
+    write_studio(tmp_path, [])
+    main = tmp_path / "steelyard.toml"
+    serving = main.read_text("utf-8")
+    draining = serving.replace('kind = "echo"', 'kind = "echo"\ndraining = true')
+    assert draining != serving
+    statuses: list[int] = []
+    with up(tmp_path) as studio:
+        for text in (draining, serving):
+            main.write_text(text, "utf-8")
+            assert studio.run("reload").returncode == 0
+            headers = {"authorization": f"Bearer {SECRET}"}
+            asked = httpx2.post(f"{studio.url}/chat/completions", headers=headers, json=SHORT)
+            statuses.append(asked.status_code)
+    assert statuses == [503, 200]
