@@ -47,7 +47,11 @@ TIERS = """tier = [
   { up_to = 8_000, per_million = { input = "3", cached_input = "0.3", output = "12" } },
   { per_million = { input = "4", cached_input = "0.4", output = "16" } },
 ]"""
-USED = TIERS.replace("1_000", "100_000_000").replace("8_000", "1_000_000_000")
+USED = """tier = [
+  { up_to = 100_000_000, per_million = { input = "4", cached_input = "0.4", output = "16" } },
+  { up_to = 1_000_000_000, per_million = { input = "3", cached_input = "0.3", output = "12" } },
+  { per_million = { input = "2", cached_input = "0.2", output = "8" } },
+]"""
 PEAK = 'calendar = { factor = "2", days = "workdays CN", hours = ["09:00-12:00", "14:00-18:00"] }'
 NIGHT = 'calendar = [{ discount = "50%", hours = ["22:00-06:00"], by = "end" }]'
 GRANT = """

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
+from benchmarks.rating import write_studio, write_usage
 from steelyard.catalogue.documents import Grant, PriceRule, Window
 from steelyard.clerk import files
+from steelyard.cli.main import cli
 from steelyard.rating import calls, columnar
 from tests.rating.documents import book, call, contract, edition, flat, rates, tiered, us
 
@@ -93,3 +98,39 @@ def test_a_file_of_usage_has_the_lines_of_its_records_in_any_batches(
     assert len(found.files) == len(written) == -(-len(RECORDS) // at_once)
     assert (found.calls, found.lines) == (len(RECORDS), len(lines))
     assert found.unrated == len(expected.unrated)
+
+
+@pytest.mark.parametrize(
+    ("changed", "left_out", "says"),
+    [
+        ({}, "model", 'column "model" is missing'),
+        ({"input_token": [1] * 200}, "", 'column "input_token" is not known; did you mean "input_'),
+        ({"at_us": ["now"] * 200}, "", 'column "at_us" is string; it has to be int64'),
+        ({"call_id": ["x"] * 200}, "", 'column "call_id" is string; it has to be 16 bytes'),
+        ({"output_tokens": [None, *range(199)]}, "", 'column "output_tokens" has places without'),
+    ],
+)
+def test_a_file_that_is_no_usage_is_refused(tmp_path, changed, left_out, says):
+    columns = table(**changed)
+    if left_out:
+        columns = columns.drop_columns([left_out])
+    pq.write_table(columns, tmp_path / "usage.parquet")
+    with pytest.raises(files.UsageFileError) as found:
+        files.rate(tmp_path / "usage.parquet", tmp_path / "lines", KNOWN)
+    assert says in str(found.value)
+
+
+def test_the_command_rates_a_file_and_books_nothing(tmp_path):
+    usage, lines = tmp_path / "usage.parquet", tmp_path / "lines"
+    write_studio(tmp_path)
+    write_usage(usage, 100, range(50))
+    asked = ["--studio", str(tmp_path), "rate", str(usage), str(lines), "--json"]
+    told = json.loads(CliRunner().invoke(cli, asked).stdout)
+    assert (told["calls"], told["unrated"], told["files"]) == (100, 0, 1)
+    assert not (tmp_path / "steelyard.db").exists()
+    again = CliRunner().invoke(cli, asked)
+    assert again.exit_code == 1
+    assert "is not empty; name a new folder" in again.output
+    usage.write_text("text", "utf-8")
+    wrong = CliRunner().invoke(cli, [*asked[:4], str(tmp_path / "other")])
+    assert "is no Parquet file" in wrong.output

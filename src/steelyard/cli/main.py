@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "contract": ("steelyard.cli.contract", "Check, show, compare and explain contracts."),
     "prices": ("steelyard.cli.prices", "Show a model's list prices, at a date."),
     "import": ("steelyard.cli.importing", "Turn a usage trace into usage records."),
+    "rate": ("steelyard.cli.rate", "Rate usage in a Parquet file, and book nothing."),
     "facts": ("steelyard.cli.facts", "Write down what happened and is no call."),
     "journal": ("steelyard.cli.journal", "Read, verify and summarise the journal."),
     "clerk": ("steelyard.cli.clerk", "Book what is in the journal."),
