@@ -65,7 +65,8 @@ def _what(given: Grant, currency: str, language: Language) -> str:
     found = [
         _quota(each, size(given, each.size, currency, language), language) for each in given.quotas
     ]
-    return say(language, "and").join(found)
+    first = say(language, "comma").join(found[:-1])
+    return say(language, "and").join(filter(None, (first, found[-1])))
 
 
 def _quota(quota: Quota, much: str, language: Language) -> str:
@@ -147,7 +148,7 @@ def _rules(given: Grant, language: Language) -> Iterator[str]:
     if given.backdated:
         yield say(language, "given_backdated", day=given.since)
     if given.tiers_excluded:
-        tiers = say(language, "comma").join(given.tiers_excluded)
+        tiers = say(language, "and").join(given.tiers_excluded)
         yield say(language, "not_tier", tiers=tiers)
     if given.cached_excluded:
         yield say(language, "cached_excluded")

@@ -180,7 +180,7 @@ PHRASES: dict[str, tuple[str, str]] = ITEM_PHRASES | {
         "A call that reads from a cache is not covered.",
         "命中缓存的调用不抵扣。",
     ),
-    "given_of": ("What {item} includes or reserves", "{item} 所含或所预留的额度"),
+    "given_of": ("The quotas of {item}", "{item} 的额度"),
     "given_stop": (
         "When it is used up, calls that it is for are refused.",
         "用完即停：额度用尽后拒绝相关调用。",
