@@ -27,6 +27,9 @@ _OFF = (b"false", b'"none"', b"null")
 _SWITCH = re.compile(rb'"(?:enable_thinking|thinking|enabled)"\s*:\s*(true|false)')
 _TYPE = re.compile(rb'"(?:type|effort)"\s*:\s*"(\w+)"')
 _DISABLED = (b"disabled", b"none")
+_SWITCHES = ("enable_thinking", "reasoning_effort")
+_TABLES = ("thinking", "reasoning", "chat_template_kwargs")
+_SAYING = frozenset({*_SWITCHES, *_TABLES})
 
 
 def called(deployment: Deployment) -> Called:
@@ -57,10 +60,12 @@ def mode(fields: Mapping[str, Raw], meters: Mapping[str, int], deployment: Deplo
 
 def _asked(fields: Mapping[str, Raw]) -> bool | None:
     """Whether the request asks to think; None where it says nothing."""
-    for name in ("enable_thinking", "reasoning_effort"):
+    if _SAYING.isdisjoint(fields):
+        return None
+    for name in _SWITCHES:
         if name in fields:
             return bytes(fields[name]) not in _OFF
-    for name in ("thinking", "reasoning", "chat_template_kwargs"):
+    for name in _TABLES:
         if name in fields:
             written = bytes(fields[name])
             switch, kind = _SWITCH.search(written), _TYPE.search(written)
