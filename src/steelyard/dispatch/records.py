@@ -184,9 +184,7 @@ def record(
         measured["requests"] = 1
     meters = end.meters | measured if end.meters else {}
     produced = end.produced | measured if end.produced else None
-    sources: dict[str, Source] = {}
-    if meters or produced:
-        sources = _sources(end, measured)
+    sources = _sources(end, measured) if meters or produced else {}
     return UsageRecord(
         call_id=arrival.call_id,
         at_us=arrival.at_us,
