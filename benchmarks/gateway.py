@@ -25,9 +25,13 @@ OWN, DIRECT = "steelyard", "direct"
 
 
 class Figures(NamedTuple):
-    """One gateway's. Unit: ``*_ms`` milliseconds at one connection, ``*_mb`` MiB."""
+    """One gateway's. Unit: ``*_ms`` milliseconds at one connection, ``*_mb`` MiB.
+
+    ``core_us`` is how long a plain call has the core, whoever else wants it. Unit: µs.
+    """
 
     calls_per_s: float
+    core_us: float
     streams_per_s: float
     paced_per_s: float
     p50_ms: float
@@ -96,12 +100,15 @@ def profile() -> str:
 
 def _once(peer: Peer, seconds: float) -> Figures:
     load.wrk(peer.plain, CONNECTIONS, 1)
+    before_us = load.core_us(peer.pid) if peer.pid else 0
     calls = load.wrk(peer.plain, CONNECTIONS, seconds)
+    taken_us = load.core_us(peer.pid) - before_us if peer.pid else 0
     streams = load.wrk(peer.plain, CONNECTIONS, seconds, streamed=True)
     paced = load.wrk(peer.paced, STREAMS, seconds, streamed=True)
     alone = load.wrk(peer.plain, 1, seconds)
     return Figures(
         calls_per_s=calls.per_s,
+        core_us=taken_us / max(1, calls.calls),
         streams_per_s=streams.per_s,
         paced_per_s=paced.per_s,
         p50_ms=alone.p50_us / 1000,

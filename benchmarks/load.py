@@ -175,6 +175,16 @@ def rss_mb(pid: int) -> float:
     return max(map(_rss_mb, _family(pid)))
 
 
+def core_us(pid: int) -> float:
+    """How long ``pid`` and its children have had a core: what others do on it is not in that."""
+    return sum(map(_core_us, _family(pid)))
+
+
+def _core_us(pid: int) -> float:
+    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(each.read_text("ascii").split()[0]) / 1000 for each in threads)
+
+
 def _rss_mb(pid: int) -> float:
     try:
         status = Path(f"/proc/{pid}/status").read_text("utf-8")
