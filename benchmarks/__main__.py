@@ -16,6 +16,7 @@ BENCHMARKS = {
     "oracle": "benchmarks.oracle",
     "overspend": "benchmarks.overspend",
     "admission": "benchmarks.admission",
+    "revoking": "benchmarks.revoking",
 }
 """Each benchmark's module: ``measure()`` gives figures by keys that end in their unit.
 

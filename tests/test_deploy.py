@@ -23,6 +23,7 @@ from tests.fixtures.whole import up
 DEPLOY = Path(__file__).parents[1] / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 KNOWN = {
+    app.ALLOWANCES_VARIABLE,
     app.DATABASE_VARIABLE,
     machines.VARIABLE,
     "STEELYARD_STUDIO",

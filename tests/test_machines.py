@@ -25,7 +25,7 @@ import sqlalchemy as sa
 
 from steelyard.store import tables
 from tests.fixtures import s3
-from tests.fixtures.gateway import SECRET, write_studio
+from tests.fixtures.gateway import OTHER_SECRET, SECRET, write_studio
 from tests.fixtures.whole import Up, run, up
 from tests.store import conftest as databases
 
@@ -34,9 +34,20 @@ pytestmark = [pytest.mark.xdist_group("postgresql"), pytest.mark.timeout(120)]
 DAY = Path(__file__).parent / "data" / "traces" / "servegen-r1-hours.csv"
 THINNED = 240
 SHORTENED = 40
+ANSWERED, USED_UP, UNKNOWN = 200, 403, 503
+DATABASES = ("STEELYARD_DATABASE", "STEELYARD_ALLOWANCES")
 AT_ONCE = 4
+AN_HOUR = 6
 
 postgresql = databases.postgresql
+
+
+class Call(NamedTuple):
+    """How long a call's prompt and its answer are. Unit: words."""
+
+    prompt: int
+    answer: int
+
 
 SETTINGS = """
 [clerk]
@@ -45,14 +56,19 @@ poll_ms = 100
 
 [journal]
 segment_s_max = 1
+
+[[budget]]
+id = "globex"
+of = "customer"
+customers = ["globex"]
+amount = "0.006"
+currency = "USD"
+per = "total"
 """
 
-
-class Call(NamedTuple):
-    """How long a call's prompt and its answer are. Unit: words."""
-
-    prompt: int
-    answer: int
+BUDGET_PICO = 6_000_000_000
+BUDGETED = Call(5, 30)
+"""A call of globex's, of which there are more than its budget covers."""
 
 
 def day() -> list[list[Call]]:
@@ -128,7 +144,10 @@ async def shared(tmp_path, postgresql) -> AsyncGenerator[Studio]:
             way,
             server,
             database,
-            {**server.env, "STEELYARD_DATABASE": by_way.render_as_string(hide_password=False)},
+            {
+                **server.env,
+                **dict.fromkeys(DATABASES, by_way.render_as_string(hide_password=False)),
+            },
         )
     way.cut()
     database.dispose()
@@ -150,26 +169,36 @@ def booked(database: sa.Engine) -> int:
         return connection.scalar(sa.select(sa.func.count()).select_from(tables.calls)) or 0
 
 
+def charged(database: sa.Engine, account: str) -> int:
+    """What was charged in all. Unit: pico-units."""
+    with database.connect() as connection:
+        rows = connection.execute(sa.select(tables.balances)).all()
+    return sum(row.debit_pico for row in rows if row.account == account)
+
+
 async def until(what, seconds: float = 40) -> None:
     async with asyncio.timeout(seconds):
         while not await asyncio.to_thread(what):  # noqa: ASYNC110 - other processes do it
             await asyncio.sleep(0.1)
 
 
-async def hour(studio: Up, calls: list[Call], statuses: Counter[int]) -> None:
-    """An hour's calls, a few at once."""
-    waiting = iter(calls)
+async def hour(studio: Up, calls: list[Call], statuses: Counter[tuple[str, int]]) -> None:
+    """An hour's calls, a few at once: acme's as they come, and some of globex's among them."""
+    waiting = iter(
+        [("acme", SECRET, call) for call in calls] + [("globex", OTHER_SECRET, BUDGETED)] * AN_HOUR
+    )
 
     async def caller(client: httpx2.AsyncClient) -> None:
-        for call in waiting:
+        for customer, secret, call in waiting:
             body = {
                 "model": "echo-1",
                 "messages": [{"role": "user", "content": "word " * call.prompt}],
+                "max_tokens": call.answer,
                 "echo": {"words": call.answer},
             }
-            headers = {"authorization": f"Bearer {SECRET}"}
+            headers = {"authorization": f"Bearer {secret}"}
             got = await client.post(f"{studio.url}/chat/completions", json=body, headers=headers)
-            statuses[got.status_code] += 1
+            statuses[customer, got.status_code] += 1
 
     async with httpx2.AsyncClient(timeout=30) as client:
         await asyncio.gather(*(caller(client) for _ in range(AT_ONCE)))
@@ -190,7 +219,7 @@ async def both(folders: list[Path], env: Mapping[str, str]) -> AsyncGenerator[li
 
 async def test_a_day_at_two_machines_is_booked_whole(tmp_path, shared):
     folders = [write_studio(tmp_path / name, [], SETTINGS) for name in "ab"]
-    hours, statuses = day(), Counter[int]()
+    hours, statuses = day(), Counter[tuple[str, int]]()
     async with both(folders, shared.env) as studios:
 
         async def serve(first: int, last: int) -> None:
@@ -211,9 +240,13 @@ async def test_a_day_at_two_machines_is_booked_whole(tmp_path, shared):
         await serve(16, 20)
         await shared.way.mend()
         await serve(20, 24)
-        total = statuses.total()
+        total = sum(calls for (_, status), calls in statuses.items() if status == ANSWERED)
         await until(lambda: booked(shared.database) > before)
-    assert statuses == {200: 2 * sum(map(len, hours))}
+    assert statuses["acme", ANSWERED] == 2 * sum(map(len, hours))
+    refused = {status for customer, status in statuses if (customer, status) != ("acme", ANSWERED)}
+    assert refused <= {ANSWERED, USED_UP, UNKNOWN}
+    assert statuses["globex", ANSWERED]
+    assert statuses["globex", USED_UP]
     once = await asyncio.to_thread(lambda: run(folders[0], "clerk", "--once", env=shared.env))
     assert once.returncode == 0, once.stderr
     for folder in folders:
@@ -224,6 +257,8 @@ async def test_a_day_at_two_machines_is_booked_whole(tmp_path, shared):
         assert proof["whole"], audited.stdout
         assert (proof["calls"], proof["unbooked"], proof["conflicts"]) == (total, 0, 0)
         assert proof["duplicates"] == 0, "no segment was booked twice"
+    spent = charged(shared.database, "customer/globex/unbilled")
+    assert 0.9 * BUDGET_PICO < spent <= BUDGET_PICO
     assert {each.name for each in (folders[0] / "journal").iterdir()}.isdisjoint(
         each.name for each in (folders[1] / "journal").iterdir()
     )

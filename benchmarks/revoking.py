@@ -1,0 +1,146 @@
+"""Revoking: how long a key still opens, at eight workers that are busy, once it was revoked.
+
+`steelyard up --workers 8`; 64 connections call without a pause, each at the worker that the kernel
+gave it to. A key is revoked in the database; the last call that began after that and was answered
+tells how long it went on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from steelyard import app
+from steelyard.governance.keys import Key, digest
+from steelyard.metering import segments
+
+WORKERS, CONNECTIONS, ROUNDS = 8, 64, 10
+WARM_S = 1.0
+STOP_S = 60
+
+STUDIO = """
+[studio]
+name = "Bench"
+operator = "house"
+[[earner]]
+id = "house"
+[[customer]]
+id = "acme"
+[[model]]
+id = "echo"
+family = "Mock"
+developer = "Bench"
+licence = "Apache-2.0"
+source = "https://example.org"
+checked = 2026-11-24
+[[deployment]]
+id = "echo"
+model = "echo"
+kind = "echo"
+provider = "house"
+"""
+CONTRACT = """
+id = "acme"
+customer = "acme"
+currency = "USD"
+valid_from = 2026-01-01
+[[price]]
+model = "*"
+per_million = { input = "1", output = "2" }
+"""
+
+
+def measure(*, quick: bool = False) -> dict[str, float]:
+    """Revoke a key so many times; how long the slowest and the middle round took."""
+    with tempfile.TemporaryDirectory(prefix="steelyard-bench-") as name, _up(Path(name)) as address:
+        folder = Path(name)
+        took = asyncio.run(_rounds(folder, address, 2 if quick else ROUNDS))
+        writers = len(segments.writers(folder / "journal"))
+    took_ms = sorted(each * 1000 for each, _ in took)
+    return {
+        "workers_count": writers,
+        "rounds_count": len(took),
+        "calls_count": sum(calls for _, calls in took),
+        "revoked_p50_ms": took_ms[len(took_ms) // 2],
+        "revoked_max_ms": took_ms[-1],
+    }
+
+
+@contextmanager
+def _up(folder: Path) -> Generator[tuple[str, int]]:
+    (folder / "contracts").mkdir()
+    (folder / "steelyard.toml").write_text(STUDIO, "utf-8")
+    (folder / "contracts" / "acme.toml").write_text(CONTRACT, "utf-8")
+    options = ("--studio", str(folder), "up", "--json", "--port", "0", "--workers", str(WORKERS))
+    process = subprocess.Popen(
+        (sys.executable, "-m", "steelyard", *options), env=os.environ, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    try:
+        ready = msgspec.json.decode(process.stdout.readline())
+        host, port = ready["url"].removeprefix("http://").split("/")[0].split(":")
+        yield host, int(port)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(STOP_S)
+
+
+async def _rounds(folder: Path, address: tuple[str, int], rounds: int) -> list[tuple[float, int]]:
+    database = app.open_database(app.load_studio(folder))
+    keys = app.open_keys(database)
+    found: list[tuple[float, int]] = []
+    for number in range(rounds):
+        secret = f"sk-sy-bench-{number}"
+        now_us = app.SystemClock().wall_us()
+        keys.add(
+            Key(
+                id=f"key-{number}",
+                customer="acme",
+                contract="acme",
+                sha256=digest(secret),
+                created_us=now_us,
+            )
+        )
+        callers = [asyncio.create_task(_call(address, secret)) for _ in range(CONNECTIONS)]
+        await asyncio.sleep(WARM_S)
+        await asyncio.to_thread(keys.revoke, f"key-{number}", app.SystemClock().wall_us())
+        revoked_s = time.monotonic()
+        last = await asyncio.gather(*callers)
+        slowest = max(began_s for began_s, _ in last) - revoked_s
+        found.append((max(0.0, slowest), sum(calls for _, calls in last)))
+    database.dispose()
+    return found
+
+
+async def _call(address: tuple[str, int], secret: str) -> tuple[float, int]:
+    """Call until the key opens nothing any more: when the last answered call began, how many."""
+    body = msgspec.json.encode(
+        {"model": "echo", "messages": [{"role": "user", "content": "to be or not to be"}]}
+    )
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {secret}\r\n"
+        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    reader, writer = await asyncio.open_connection(*address)
+    began_s, calls = 0.0, 0
+    while True:
+        at_s = time.monotonic()
+        writer.write(head.encode() + body)
+        answer = (await reader.readuntil(b"\r\n\r\n")).lower()
+        length = int(answer.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        await reader.readexactly(length)
+        if answer.split(b" ", 2)[1] == b"200":
+            began_s, calls = at_s, calls + 1
+        elif calls:
+            writer.close()
+            return began_s, calls
