@@ -12,10 +12,12 @@ import sqlalchemy as sa
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy.exc import OperationalError
 
 from steelyard import app, machines
 from steelyard.clerk.dedupe import FACT_CONFLICT
 from steelyard.clerk.run import Clerk, ClerkTakenError, Outcome, claim
+from steelyard.clerk.shipping import ObjectsError
 from steelyard.cli import watching
 from steelyard.cli.booked import FAULTS
 from steelyard.cli.failing import fail
@@ -28,6 +30,9 @@ from steelyard.studio import Studio
 from steelyard.values import ids
 from steelyard.values.facts import Fact
 from steelyard.values.usage import UsageRecord
+
+AWAY_S = 1.0
+"""How long is waited before what was away is tried again."""
 
 SET_ASIDE_MAX = 1000
 """How many records that were set aside are listed, the latest."""
@@ -134,6 +139,9 @@ def _go_on(work: _Work, *, as_json: bool, supervised: bool) -> None:
                     clerk.run(told, stopping.is_set, lambda: stopping.wait(pause_s), keep)
         except LeaseLostError as exc:
             report.say(f"{exc}; waiting for another turn")
+        except (ObjectsError, OperationalError) as exc:
+            report.say(f"{exc}; booking goes on when it is there again")
+            stopping.wait(AWAY_S)
         stopping.wait(pause_s)
 
 
