@@ -293,7 +293,12 @@ def explain_call(
         record.at_us,
     )[record.edition]
     lines = parquet.lines_of(opened.root / "lines", number, call_id)
-    return explaining.explain(record, edition, lines, language)
+    explained = explaining.explain(record, edition, lines, language)
+    for each in books.batches():
+        if each.kind == "correction":
+            more = parquet.lines_of(opened.root / "lines", each.number, call_id)
+            explained = explaining.corrected(explained, each.number, more, language)
+    return explained
 
 
 def _explain_due(

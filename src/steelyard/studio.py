@@ -36,6 +36,7 @@ from steelyard.catalogue.names import Identifier, Pattern, Text
 from steelyard.catalogue.routes import Route
 from steelyard.catalogue.shapes import shape, shapes
 from steelyard.catalogue.sheets import Fault, Found, Sheet, suggestion
+from steelyard.catalogue.templates import Template, template
 from steelyard.governance.keys import PRIORITY_MAX, Key, digest
 from steelyard.settings import Settings
 
@@ -168,6 +169,15 @@ def packaged() -> Catalogue:
         models=tuple(checks.effective([], found_models)),
         books=tuple(checks.effective([], found_books)),
         holidays=tuple(checks.effective([], found_holidays)),
+    )
+
+
+def templates() -> tuple[Template, ...]:
+    """The ready-made contracts that come with Steelyard, by name."""
+    data = resources.files("steelyard.catalogue") / "data" / "templates"
+    files = sorted((f for f in data.iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
+    return tuple(
+        template(file.name.removesuffix(".toml"), file.read_text("utf-8")) for file in files
     )
 
 

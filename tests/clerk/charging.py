@@ -127,7 +127,7 @@ class Charging:
     def close(self, period: str) -> Closing:
         made = self.try_to_close(period)
         assert isinstance(made, Closing)
-        publish(made, self.desk.root)
+        publish(made.documents, self.desk.root)
         return made
 
     def try_to_close(self, period: str) -> Closing | Refused:

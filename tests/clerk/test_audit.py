@@ -30,7 +30,7 @@ def close(desk: Desk, month: str) -> None:
         Closings(desk.engine, desk.lines), 1, DOCUMENTS, periods.month(month), DECEMBER_US
     )
     assert isinstance(closed, closing.Closing)
-    publishing.publish(closed, desk.root)
+    publishing.publish(closed.documents, desk.root)
 
 
 FACT = Fact(content_id(DECEMBER_US, b"fact"), DECEMBER_US, "said", "{}", "somebody")

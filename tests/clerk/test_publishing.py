@@ -30,7 +30,7 @@ def issued(closing):
 
 
 def test_every_document_stands_in_the_folder(closing, tmp_path):
-    written = publish(closing, tmp_path)
+    written = publish(closing.documents, tmp_path)
     assert hashes(tmp_path) == issued(closing)
     assert set(written) == set(issued(closing))
     assert "documents/2026-11/invoices/INV-2026-11-acme-0001.html" in written
@@ -38,16 +38,16 @@ def test_every_document_stands_in_the_folder(closing, tmp_path):
 
 
 def test_publishing_again_writes_nothing(closing, tmp_path):
-    publish(closing, tmp_path)
-    assert publish(closing, tmp_path) == ()
+    publish(closing.documents, tmp_path)
+    assert publish(closing.documents, tmp_path) == ()
 
 
 def test_what_a_kill_or_a_hand_left_wrong_is_mended(closing, tmp_path):
-    publish(closing, tmp_path)
+    publish(closing.documents, tmp_path)
     missing, altered, *_ = sorted(issued(closing))
     (tmp_path / missing).unlink()
     (tmp_path / altered).write_bytes(b"You owe nothing.")
     half_written = (tmp_path / missing).with_name(f".{missing.rpartition('/')[2]}.new")
     half_written.write_bytes(b"half of a")
-    assert set(publish(closing, tmp_path)) == {missing, altered}
+    assert set(publish(closing.documents, tmp_path)) == {missing, altered}
     assert hashes(tmp_path) == issued(closing)

@@ -96,6 +96,7 @@ ALTERED = [
     (BATCH, "counters", ((("c", "grant g", "m", "", ""), 7),)),
     (BATCH, "kind", "period"),
     (BATCH, "made_from", '{"period": "2026-11"}'),
+    (BATCH, "documents", (ISSUED,)),
     (MOVED, "batch", 2),
     (MOVED, "sequence", 2),
     (MOVED, "debit", "customer/bcme/unbilled"),

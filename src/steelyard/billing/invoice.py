@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from itertools import groupby
 from typing import Literal
@@ -35,6 +35,8 @@ class InvoiceLine(msgspec.Struct, frozen=True, kw_only=True):
     source: int
     title: str = ""
     account: str = ""
+    of_period: str = ""
+    """The earlier month of which it is a correction; empty for what is of the invoice's own."""
 
 
 class Invoice(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +61,11 @@ class Invoice(msgspec.Struct, frozen=True, kw_only=True):
     issued: date
     pays: Literal["afterwards", "before", "never"]
     due: date | None
+    kind: Literal["invoice", "credit note", "debit note"] = "invoice"
+    corrects: str = ""
+    """The number of the invoice that a note corrects."""
+    reason: str = ""
+    """Why, as whoever ordered the correction wrote it."""
     sources: tuple[str, ...]
     lines: tuple[InvoiceLine, ...]
     exact_pico: int
@@ -83,6 +90,38 @@ def invoices(
     return tuple(made)
 
 
+def notes(
+    sums: Iterable[LineSum],
+    edition: Edition,
+    period: periods.Month,
+    issued_us: int,
+    corrects: Mapping[tuple[str, str], tuple[str, int]],
+    reason: str,
+) -> tuple[Invoice, ...]:
+    """The notes on a closed period's invoices: a credit note where less is owed, or a debit note.
+
+    ``corrects`` has, by contract and currency, the number of the invoice, and how many notes were
+    on it before. Where nothing more and nothing less is owed there is no note.
+    """
+    made: list[Invoice] = []
+    for each in invoices(sums, edition, period, issued_us):
+        number, before = corrects[each.contract, each.currency]
+        kind = "credit note" if each.exact_pico < 0 else "debit note"
+        stem = number.replace("INV", "CRN" if each.exact_pico < 0 else "DBN", 1)
+        if each.exact_pico:
+            correction = msgspec.structs.replace(
+                each,
+                number=f"{stem}-{before + 1}",
+                kind=kind,
+                corrects=number,
+                reason=reason,
+                early=False,
+                lines=tuple(sorted(each.lines, key=_noted)),
+            )
+            made.append(correction)
+    return tuple(made)
+
+
 def _payer(line: LineSum) -> tuple[str, str, str]:
     return (line.customer, line.contract, line.currency)
 
@@ -96,7 +135,7 @@ def _invoice(
     issued_us: int,
 ) -> Invoice:
     customer, contract_id, currency = key
-    contract = _in_force(edition, contract_id, period)
+    contract = in_force(edition, contract_id, period)
     zone = contract.zone if contract else edition.zone
     start_us, end_us = periods.bounds_us(period, zone)
     sources = tuple(sorted({each.version for each in charges}))
@@ -143,6 +182,7 @@ def _lines(
             source=sources.index(each.version) + 1,
             title="" if contract is None else titles.title(contract, each.model),
             account=each.component if each.side == "deposit" else "",
+            of_period=each.of_period,
         )
         for each in charges
         if each.units
@@ -151,15 +191,25 @@ def _lines(
     return tuple(sorted(lines, key=_place))
 
 
-def _place(line: InvoiceLine) -> tuple[bool, str, str, str, int, int, int, int]:
-    """Models first, then items; what was deposited follows what is charged for it."""
+def _place(line: InvoiceLine) -> tuple[str, bool, str, str, str, int, bool, int, int, int]:
+    """Models first, then items; what was deposited follows what is charged for it.
+
+    Corrections of earlier months come last, and what they take back before what they put.
+    """
     meter = _METER_ORDER[line.meter]
     stem = line.model.partition(":")[0] if line.title else line.model
-    key = (line.account, line.model, meter, line.source, line.price_pico, -line.units)
-    return (bool(line.title), stem, *key)
+    put = line.units > 0 if line.of_period else False
+    key = (line.account, line.model, meter, put, line.source, line.price_pico, -line.units)
+    return (line.of_period, bool(line.title), stem, *key)
 
 
-def _in_force(edition: Edition, contract: str, period: periods.Month) -> Contract | None:
+def _noted(line: InvoiceLine) -> tuple[str, int, bool, int, int]:
+    """Model by model and meter by meter what is taken back, then what is put."""
+    put = line.units > 0
+    return (line.model, _METER_ORDER[line.meter], put, line.source, line.price_pico)
+
+
+def in_force(edition: Edition, contract: str, period: periods.Month) -> Contract | None:
     """The version of a contract at the end of a period; None when it isn't recorded any more."""
     found = None
     for each in sorted(edition.contracts, key=lambda version: version.valid_from_us):

@@ -49,6 +49,8 @@ def _contract(edition: Edition, version: Contract, language: Language) -> Iterat
     if limit_pico is not None:
         amount = money.grouped(limit_pico, money.CURRENCY_PLACES[version.currency])
         yield say(language, "credit", amount=amount, currency=version.currency)
+    if version.terms.corrections == "invoice":
+        yield say(language, "corrections")
     yield say(language, "several" if version.prices else "no_calls")
     for place, rule in enumerate(version.prices, start=1):
         yield f"{place}. {_rule(edition, rule, language)}"

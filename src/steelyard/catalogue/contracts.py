@@ -40,6 +40,7 @@ class _Terms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     pays: Literal["afterwards", "before", "never"] = "afterwards"
     due_days: Annotated[int, msgspec.Meta(ge=0, le=366)] = 30
     credit_limit: object = None
+    corrections: Literal["note", "invoice"] = "note"
 
 
 class _Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -134,7 +135,12 @@ def _terms(sheet: Sheet, raw: _Terms) -> Terms | None:
         if limit < 0:
             sheet.fault(path, "a credit limit is not negative")
             return None
-    return Terms(pays=raw.pays, due_days=raw.due_days, credit_limit_pico=limit)
+    return Terms(
+        pays=raw.pays,
+        due_days=raw.due_days,
+        credit_limit_pico=limit,
+        corrections=raw.corrections,
+    )
 
 
 def _rule(row: Found[_Price], zone: str) -> PriceRule | None:

@@ -301,6 +301,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     pays: Literal["afterwards", "before", "never"] = "afterwards"
     due_days: int = 30
     credit_limit_pico: int | None = None
+    corrections: Literal["note", "invoice"] = "note"
+    """How an invoice is corrected: by a note of its own at once, or on the next invoice."""
 
 
 class Contract(msgspec.Struct, frozen=True, kw_only=True):

@@ -36,6 +36,10 @@ PHRASES: dict[str, tuple[str, str]] = ITEM_PHRASES | {
         "At most {amount} {currency} may be owed.",
         "欠款上限为 {amount} {currency}。",
     ),
+    "corrections": (
+        "What of an invoice has to be corrected comes on the next one.",
+        "需要更正的账单金额计入下一张账单。",
+    ),
     "several": (
         "A call has the first of these prices that fits it; a model that none fits is not sold.",
         "每次调用适用下列第一个匹配的价格；没有匹配价格的模型不销售。",
@@ -302,6 +306,10 @@ PHRASES: dict[str, tuple[str, str]] = ITEM_PHRASES | {
     "tries": (
         "{count} attempts before it made something: a cost, and no charge.",
         "此前有 {count} 次尝试产生了用量：只计成本，不收费。",
+    ),
+    "corrected": (
+        "Corrected by batch {batch}, which adds {amount} {currency}.",
+        "由批次 {batch} 更正，增加 {amount} {currency}。",
     ),
     "total": (
         "{amount} {currency} is charged, and is booked in {period}.",

@@ -9,6 +9,7 @@ import msgspec
 
 from steelyard.clerk.books import BookedFact, SetAside
 from steelyard.clerk.closing import Closing
+from steelyard.clerk.issuing import Document, covered
 from steelyard.ledger import chain
 from steelyard.ledger.balances import Account, Balance
 from steelyard.ledger.chain import Batch
@@ -68,6 +69,10 @@ class Archive(Protocol):
         """The facts that a batch booked, in order."""
         ...
 
+    def documents(self, batch: int) -> Sequence[Document]:
+        """The notes that a correction issued, with their content."""
+        ...
+
     def calls(self, call_ids: Collection[bytes]) -> Mapping[bytes, tuple[bytes, int]]:
         """The digest and the batch of those of the calls that are booked."""
         ...
@@ -90,24 +95,12 @@ class Archive(Protocol):
 
 
 def chained(closing: Closing) -> chain.Closing:
-    """What the chain covers of a closing: everything but the documents' content, by its hash."""
+    """What the chain covers of a closing."""
     return chain.Closing(
         period=closing.period,
         batch=closing.batch,
         edition=closing.edition,
         closed_at_us=closing.closed_at_us,
         early=closing.early,
-        documents=tuple(
-            chain.Document(
-                number=each.number,
-                kind=each.kind,
-                party=each.party,
-                contract=each.contract,
-                currency=each.currency,
-                exact_pico=each.exact_pico,
-                paid_pico=each.paid_pico,
-                files=tuple((file.path, file.sha256) for file in each.files),
-            )
-            for each in closing.documents
-        ),
+        documents=tuple(map(covered, closing.documents)),
     )

@@ -8,8 +8,7 @@ same: lines, transfers, hashes, documents, cursors, balances.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,25 +16,22 @@ import msgspec
 import pyarrow as pa
 
 from steelyard.catalogue.documents import Edition
-from steelyard.clerk import batch as journal
 from steelyard.clerk import parquet
 from steelyard.clerk.archive import Archive, BookedBatch, BookedClosing, chained
-from steelyard.clerk.batch import Gathered
-from steelyard.clerk.books import BookedFact, Head
+from steelyard.clerk.books import BookedFact, Issued
 from steelyard.clerk.closing import draw_up
 from steelyard.clerk.difference import differ, same, same_file, same_row, same_rows
 from steelyard.clerk.drawn import Editions, describe, post
+from steelyard.clerk.issuing import Document, covered
 from steelyard.clerk.kinds import AGAIN
+from steelyard.clerk.rebuilt import Before, Rebuilt
 from steelyard.ledger import balances as ledger
 from steelyard.ledger import chain
 from steelyard.ledger.balances import Account, Balance, LedgerError
-from steelyard.ledger.chain import Batch, Range
 from steelyard.ledger.transfers import Transfer
 from steelyard.metering import inspection
 from steelyard.metering.inspection import Inspected
-from steelyard.metering.segments import DamageError
 from steelyard.rating import counting
-from steelyard.rating.lines import LineSum
 from steelyard.values import periods
 
 _Key = TypeVar("_Key", str, Account, counting.Counter)
@@ -79,25 +75,6 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     money: dict[str, Money]
 
 
-class _Rebuilt(msgspec.Struct):
-    """The books as they are made again, up to some entry."""
-
-    hash: bytes = chain.GENESIS
-    batch: int = 0
-    batches: list[Batch] = []
-    closed: str | None = None
-    closed_by: dict[str, int] = {}
-    cursors: dict[str, int] = {}
-    balances: dict[Account, Balance] = {}
-    counters: dict[counting.Counter, int] = {}
-    facts: list[BookedFact] = []
-    rows: Counter[str] = msgspec.field(default_factory=Counter[str])
-    sums: Counter[str] = msgspec.field(default_factory=Counter[str])
-    money: defaultdict[str, Counter[str]] = msgspec.field(
-        default_factory=lambda: defaultdict(Counter)
-    )
-
-
 def audit(archive: Archive, journal_root: Path, studio: Path, told: Callable[[int], None]) -> Proof:
     """Make the books again and compare; ``told`` hears of each batch that was proved.
 
@@ -105,7 +82,7 @@ def audit(archive: Archive, journal_root: Path, studio: Path, told: Callable[[in
     """
     segments = _segments(journal_root)
     editions = _editions(archive)
-    rebuilt = _Rebuilt()
+    rebuilt = Rebuilt()
     closings = list(archive.closings())
     last = archive.counts()["batches"]
     for each in closings:
@@ -154,80 +131,11 @@ def _editions(archive: Archive) -> Editions:
     return found
 
 
-class _Before:
-    """The books as the audit has made them again, up to the batch that is to be drawn up."""
-
-    def __init__(
-        self,
-        archive: Archive,
-        rebuilt: _Rebuilt,
-        editions: Editions,
-        journal_root: Path,
-        lines: Path,
-    ) -> None:
-        self._lines = lines
-        self._archive = archive
-        self._rebuilt = rebuilt
-        self._editions = editions
-        self._journal = journal_root
-        self.booked: dict[bytes, tuple[bytes, int]] = {}
-        """The digest and the batch that the books have of each call that was asked for."""
-
-    def head(self) -> Head:
-        closed = self._rebuilt.closed
-        first_open = str(periods.following(periods.month(closed))) if closed else None
-        return Head(batch=self._rebuilt.batch, hash=self._rebuilt.hash, first_open=first_open)
-
-    def digests(self, call_ids: Collection[bytes]) -> Mapping[bytes, bytes]:
-        """Those calls were booked before that an earlier batch has."""
-        self.booked |= self._archive.calls(call_ids)
-        number = self._rebuilt.batch + 1
-        return {
-            call_id: digest for call_id, (digest, batch) in self.booked.items() if batch < number
-        }
-
-    def calls(self, call_ids: Collection[bytes]) -> Mapping[bytes, tuple[bytes, int]]:
-        found = self._archive.calls(call_ids)
-        return {call: row for call, row in found.items() if row[1] <= self._rebuilt.batch}
-
-    def batches(self) -> Sequence[Batch]:
-        return self._rebuilt.batches
-
-    def lines(self, batch: int) -> pa.Table:
-        return parquet.read(self._lines, batch)
-
-    def call_sums(
-        self, period: str, from_us: int | None, until_us: int | None
-    ) -> Sequence[LineSum]:
-        return self._archive.call_sums(period, self._rebuilt.batch, from_us, until_us)
-
-    def closed(self) -> Mapping[str, int]:
-        return self._rebuilt.closed_by
-
-    def counters(self, first_open: str | None) -> Mapping[counting.Counter, int]:
-        del first_open
-        return self._rebuilt.counters
-
-    def editions(self, numbers: Iterable[int]) -> Editions:
-        return {n: self._editions[n] for n in set(numbers) & self._editions.keys()}
-
-    def facts(self) -> Sequence[BookedFact]:
-        return self._rebuilt.facts
-
-    def read(self, ranges: Sequence[Range]) -> Gathered:
-        try:
-            return journal.reread(self._journal, tuple(ranges))
-        except DamageError as exc:
-            segment = exc.damage.path.relative_to(self._journal).as_posix()
-            place = f"ranges, batch {self._rebuilt.batch + 1}, segment {segment}"
-            differ(place, f"at byte {exc.damage.offset}, {exc.damage.reason}")
-
-
 def _same_batch(
     archive: Archive,
     booked: BookedBatch,
     editions: Editions,
-    rebuilt: _Rebuilt,
+    rebuilt: Rebuilt,
     journal_root: Path,
     lines: Path,
 ) -> tuple[Transfer, ...]:
@@ -236,7 +144,7 @@ def _same_batch(
     place = f"batches, number {booked.batch.number}"
     same(place, "number", booked.batch.number, number)
     _same_cursors(booked, rebuilt)
-    before = _Before(archive, rebuilt, editions, journal_root, lines)
+    before = Before(archive, rebuilt, editions, journal_root, lines)
     if booked.batch.kind not in AGAIN:
         differ(place, f"nobody knows how to draw up a batch of the kind {booked.batch.kind!r}")
     drawn = AGAIN[booked.batch.kind](before, booked.batch)
@@ -245,12 +153,15 @@ def _same_batch(
     posted = post(drawn, number)
     written = _same_lines(booked, drawn.table, lines)
     batch = describe(drawn, before.head(), posted, written)
+    batch = msgspec.structs.replace(batch, documents=tuple(map(covered, archive.documents(number))))
     same_row(place, booked.batch, batch)
     same_rows(
         lambda row: f"set_aside, batch {number}, call {row.call_id.hex()}",
         archive.set_aside(number),
         drawn.set_aside,
     )
+    notes = archive.documents(number)
+    _same_documents(notes, drawn.documents, rebuilt, lines.parent)
     facts = [BookedFact(number, each) for each in drawn.facts]
     same_rows(lambda row: f"facts, fact {row.fact.fact_id.hex()}", archive.facts(number), facts)
     rebuilt.hash = chain.batch_hash(rebuilt.hash, batch, posted.transfers)
@@ -276,7 +187,7 @@ def _same_batch(
     return posted.transfers
 
 
-def _same_cursors(booked: BookedBatch, rebuilt: _Rebuilt) -> None:
+def _same_cursors(booked: BookedBatch, rebuilt: Rebuilt) -> None:
     for each in booked.batch.ranges:
         place = f"ranges, batch {booked.batch.number}, segment {each.segment}"
         same(place, "start", each.start, rebuilt.cursors.get(each.segment, 0))
@@ -310,7 +221,7 @@ def _same_closing(
     archive: Archive,
     booked: BookedClosing,
     editions: Editions,
-    rebuilt: _Rebuilt,
+    rebuilt: Rebuilt,
     studio: Path,
     sequence: int,
 ) -> tuple[Transfer, ...]:
@@ -319,13 +230,6 @@ def _same_closing(
     place = f"closing {found.period}"
     if found.edition not in editions:
         differ(place, f"edition {found.edition} is not recorded")
-    for document in found.documents:
-        for file in document.files:
-            same(file.path, "the hash of the recorded content", _hex(file.content), file.sha256)
-            on_disk = studio / file.path
-            if not on_disk.is_file():
-                differ(file.path, "the file is missing; close the period again to write it")
-            same(file.path, "the hash of the file", _hex(on_disk.read_bytes()), file.sha256)
     redrawn = draw_up(
         archive.line_sums(found.period, found.batch),
         found.edition,
@@ -335,27 +239,48 @@ def _same_closing(
         (found.batch, sequence + 1),
     )
     same(place, "early", found.early, redrawn.early)
-    # The same amounts may be printed another way by another version: the content has its hash.
-    documents = [msgspec.structs.replace(each, files=()) for each in redrawn.documents]
-    same_rows(
-        lambda row: f"documents, number {row.number}",
-        [msgspec.structs.replace(each, files=()) for each in found.documents],
-        documents,
-    )
+    _same_documents(found.documents, redrawn.documents, rebuilt, studio)
     same_rows(_transfer, found.transfers, redrawn.transfers)
     rebuilt.hash = chain.closing_hash(rebuilt.hash, chained(found), redrawn.transfers)
     same(place, "hash", booked.hash, rebuilt.hash)
     rebuilt.closed = max(rebuilt.closed or "", found.period)
     rebuilt.closed_by[found.period] = found.edition
     rebuilt.rows["closings"] += 1
-    rebuilt.rows["documents"] += len(found.documents)
-    rebuilt.rows["document_files"] += sum(len(each.files) for each in found.documents)
     return redrawn.transfers
 
 
-def _same_transfers(
-    found: Sequence[Transfer], moved: Sequence[Transfer], rebuilt: _Rebuilt
+def _same_documents(
+    found: Sequence[Document], redrawn: Sequence[Document], rebuilt: Rebuilt, studio: Path
 ) -> None:
+    """Compare what was issued, and that it is on the disk as it was."""
+    for document in found:
+        for file in document.files:
+            same(file.path, "the hash of the recorded content", _hex(file.content), file.sha256)
+            on_disk = studio / file.path
+            if not on_disk.is_file():
+                differ(file.path, "the file is missing; `steelyard close` of its month writes it")
+            same(file.path, "the hash of the file", _hex(on_disk.read_bytes()), file.sha256)
+    # The same amounts may be printed another way by another version: the content has its hash.
+    same_rows(
+        lambda row: f"documents, number {row.number}",
+        [msgspec.structs.replace(each, files=()) for each in found],
+        [msgspec.structs.replace(each, files=()) for each in redrawn],
+    )
+    rebuilt.rows["documents"] += len(found)
+    rebuilt.rows["document_files"] += sum(len(each.files) for each in found)
+    rebuilt.issued += [
+        Issued(
+            number=each.number,
+            kind=each.kind,
+            period=each.period,
+            contract=each.contract,
+            currency=each.currency,
+        )
+        for each in found
+    ]
+
+
+def _same_transfers(found: Sequence[Transfer], moved: Sequence[Transfer], rebuilt: Rebuilt) -> None:
     same_rows(_transfer, found, moved)
     try:
         rebuilt.balances |= ledger.apply(rebuilt.balances, moved)
@@ -384,7 +309,7 @@ def _is_forth(moved: Transfer) -> bool:
             return moved.debit.startswith("earner/")
 
 
-def _same_state(archive: Archive, rebuilt: _Rebuilt) -> None:
+def _same_state(archive: Archive, rebuilt: Rebuilt) -> None:
     """Compare what only stands for the sum of all entries, and look for rows that none gave."""
     _same_mapping("cursors, segment", archive.cursors(), rebuilt.cursors)
     _same_mapping("balances, account", archive.balances(), rebuilt.balances)
@@ -408,7 +333,7 @@ def _same_mapping(place: str, found: Mapping[_Key, _Value], rebuilt: Mapping[_Ke
         same(here, "the row", found[key], rebuilt[key])
 
 
-def _proof(segments: Sequence[Inspected], editions: Editions, rebuilt: _Rebuilt) -> Proof:
+def _proof(segments: Sequence[Inspected], editions: Editions, rebuilt: Rebuilt) -> Proof:
     records = sum(each.records for each in segments)
     return Proof(
         segments=len(segments),

@@ -11,7 +11,7 @@ import pyarrow as pa
 from steelyard.catalogue.documents import Edition
 from steelyard.clerk import batch, corrected, parquet, periodic, rated
 from steelyard.clerk.batch import Gathered
-from steelyard.clerk.books import BookedFact, Booking, Books, Head
+from steelyard.clerk.books import BookedFact, Booking, Books, Head, Issued, SetAside
 from steelyard.clerk.drawn import Drawn, Editions, describe, post
 from steelyard.ledger import chain
 from steelyard.ledger.chain import Batch, Range
@@ -51,6 +51,14 @@ class Standing:
     def batches(self) -> Sequence[Batch]:
         """Each batch that was booked, in order."""
         return self._books.batches()
+
+    def set_aside(self) -> Sequence[tuple[int, SetAside]]:
+        """All that was set aside, each with its batch, in order."""
+        return self._books.all_set_aside()
+
+    def issued(self) -> Sequence[Issued]:
+        """All documents that were issued."""
+        return self._books.issued()
 
     def lines(self, batch: int) -> pa.Table:
         """The lines of a batch that was booked. Raises: OSError."""
@@ -149,6 +157,7 @@ def book(
             calls=drawn.calls,
             set_aside=drawn.set_aside,
             facts=drawn.facts,
+            documents=drawn.documents,
         )
     )
     return booked

@@ -9,6 +9,7 @@ from typing import Protocol
 import msgspec
 
 from steelyard.catalogue.documents import Edition
+from steelyard.clerk.issuing import Document
 from steelyard.ledger.chain import Batch
 from steelyard.ledger.transfers import Transfer
 from steelyard.rating.counting import Counter
@@ -48,6 +49,16 @@ class BookedFact(msgspec.Struct, frozen=True):
     fact: Fact
 
 
+class Issued(msgspec.Struct, frozen=True, kw_only=True):
+    """A document that was issued, by a closing or on a note's behalf."""
+
+    number: str
+    kind: str
+    period: str
+    contract: str
+    currency: str
+
+
 class Booking(msgspec.Struct, frozen=True, kw_only=True):
     """One batch, ready to be booked after the entry ``follows``."""
 
@@ -58,6 +69,7 @@ class Booking(msgspec.Struct, frozen=True, kw_only=True):
     calls: Sequence[CallDigest]
     set_aside: Sequence[SetAside]
     facts: Sequence[Fact] = ()
+    documents: Sequence[Document] = ()
 
 
 class BooksMovedError(RuntimeError):
@@ -100,6 +112,18 @@ class Books(Protocol):
 
     def closed(self) -> Mapping[str, int]:
         """The closed periods, each with the number of the edition that closed it."""
+        ...
+
+    def all_set_aside(self) -> Sequence[tuple[int, SetAside]]:
+        """All that was set aside, each with its batch, in order."""
+        ...
+
+    def issued(self) -> Sequence[Issued]:
+        """All documents that were issued."""
+        ...
+
+    def notes(self, batch: int) -> Sequence[Document]:
+        """The documents that a correction issued, with their content."""
         ...
 
     def counters(self, first_open: str | None) -> Mapping[Counter, int]:

@@ -2,43 +2,30 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 import msgspec
 
-from steelyard.billing.invoice import Invoice, invoices
+from steelyard.billing.invoice import invoices
 from steelyard.catalogue.documents import Edition
-from steelyard.clerk import printing
 from steelyard.clerk.books import BooksMovedError
-from steelyard.clerk.printing import DocumentFile
-from steelyard.ledger import transfers as accounts
-from steelyard.ledger.transfers import Code, Transfer
+from steelyard.clerk.issuing import (
+    Document,
+    invoice_document,
+    invoice_moves,
+    numbered,
+    rounding,
+    statement_document,
+    statement_moves,
+)
+from steelyard.ledger.transfers import Transfer
 from steelyard.rating.lines import LineSum
-from steelyard.settlement.statement import Rounding, Statement, statements
+from steelyard.settlement.statement import statements
 from steelyard.values import periods
-
-ROUNDING = "rounding"
-"""The operator's account of what rounding gave and took; the one of margins is ``margin``."""
 
 ATTEMPTS_MAX = 5
 """How often a closing is drawn up again when the books moved on under it."""
-
-
-class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """An issued invoice or statement. Unit: pico-units; exact = paid + remainder."""
-
-    number: str
-    kind: Literal["invoice", "statement"]
-    party: str
-    contract: str
-    """Empty for a statement."""
-    currency: str
-    exact_pico: int
-    paid_pico: int
-    remainder_pico: int
-    files: tuple[DocumentFile, ...]
 
 
 class Closing(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,7 +176,7 @@ def draw_up(
     ``position`` is the last booked batch and the first free sequence in it.
     """
     issued = invoices(sums, edition, period, closed_at_us)
-    owed = statements(sums, edition, period, closed_at_us, [_rounding(each) for each in issued])
+    owed = statements(sums, edition, period, closed_at_us, [rounding(each) for each in issued])
     batch, sequence = position
     zones = {edition.zone, *(each.zone for each in issued)}
     return Closing(
@@ -199,97 +186,14 @@ def draw_up(
         closed_at_us=closed_at_us,
         early=any(periods.bounds_us(period, zone)[1] > closed_at_us for zone in zones),
         documents=(
-            *(_invoice_document(each) for each in issued),
-            *(_statement_document(each) for each in owed),
+            *(invoice_document(each) for each in issued),
+            *(statement_document(each) for each in owed),
         ),
-        transfers=tuple(_transfers(issued, owed, str(period), batch, sequence)),
+        transfers=tuple(
+            numbered(
+                (*invoice_moves(issued, str(period)), *statement_moves(owed, str(period))),
+                batch,
+                sequence,
+            )
+        ),
     )
-
-
-def _rounding(invoice: Invoice) -> Rounding:
-    """What the operator gains by an invoice's rounding: it has what was paid, and owes the rest."""
-    return Rounding(
-        number=invoice.number, currency=invoice.currency, gained_pico=-invoice.remainder_pico
-    )
-
-
-def _invoice_document(invoice: Invoice) -> Document:
-    return Document(
-        number=invoice.number,
-        kind="invoice",
-        party=invoice.buyer.id,
-        contract=invoice.contract,
-        currency=invoice.currency,
-        exact_pico=invoice.exact_pico,
-        paid_pico=invoice.paid_pico,
-        remainder_pico=invoice.remainder_pico,
-        files=printing.invoice_files(invoice),
-    )
-
-
-def _statement_document(statement: Statement) -> Document:
-    return Document(
-        number=statement.number,
-        kind="statement",
-        party=statement.earner.id,
-        contract="",
-        currency=statement.currency,
-        exact_pico=statement.exact_pico + statement.rounding_pico,
-        paid_pico=statement.paid_pico,
-        remainder_pico=statement.remainder_pico,
-        files=printing.statement_files(statement),
-    )
-
-
-def _transfers(
-    issued: Iterable[Invoice], owed: Iterable[Statement], period: str, batch: int, sequence: int
-) -> Iterator[Transfer]:
-    moves = (*_invoice_moves(issued), *_statement_moves(owed))
-    booked = (move for move in moves if move[3])
-    for place, (code, debit, credit, amount_pico, currency) in enumerate(booked, start=sequence):
-        yield Transfer(
-            batch=batch,
-            sequence=place,
-            debit=debit if amount_pico > 0 else credit,
-            credit=credit if amount_pico > 0 else debit,
-            amount_pico=abs(amount_pico),
-            currency=currency,
-            code=code,
-            period=period,
-        )
-
-
-_Move = tuple[Code, str, str, int, str]
-"""Code, debit, credit, amount and currency; a negative amount moves the other way."""
-
-
-def _invoice_moves(issued: Iterable[Invoice]) -> Iterator[_Move]:
-    """What is invoiced becomes receivable; what its rounding left is the operator's."""
-    for each in issued:
-        unbilled = accounts.unbilled(each.buyer.id)
-        receivable = accounts.receivable(each.buyer.id)
-        rounding = accounts.earned(each.seller.id, ROUNDING)
-        yield "invoice", receivable, unbilled, each.paid_pico, each.currency
-        yield "rounding", rounding, unbilled, each.remainder_pico, each.currency
-
-
-def _statement_moves(owed: Iterable[Statement]) -> Iterator[_Move]:
-    """What was earned becomes payable, component by component; the operator's comes last.
-
-    What rounding left is taken from, or given to, the largest component.
-    """
-    for each in owed:
-        earner, currency = each.earner.id, each.currency
-        earned: defaultdict[str, int] = defaultdict(int)
-        for line in each.lines:
-            earned[line.component] += line.amount_pico
-        earned["margin"] += sum(margin.margin_pico for margin in each.margins)
-        earned[ROUNDING] += each.rounding_pico
-        largest = max(earned, key=lambda component: abs(earned[component]))
-        earned[largest] -= each.remainder_pico
-        rounding = accounts.earned(each.payer.id, ROUNDING)
-        account = accounts.earned(earner, largest)
-        yield "rounding", account, rounding, each.remainder_pico, currency
-        for component, amount_pico in earned.items():
-            account = accounts.earned(earner, component)
-            yield "statement", account, accounts.payable(earner), amount_pico, currency

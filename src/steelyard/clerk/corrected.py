@@ -10,7 +10,7 @@ they would have been, had it all been right when it was booked, and the counters
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import pyarrow as pa
@@ -19,6 +19,7 @@ import pyarrow.compute
 from steelyard.clerk import bought, dedupe
 from steelyard.clerk.books import SetAside
 from steelyard.clerk.drawn import Before, Drawn, Editions
+from steelyard.clerk.noting import Noted, note, noted_months
 from steelyard.ledger.chain import Batch
 from steelyard.rating import columnar
 from steelyard.rating.corrections import (
@@ -30,7 +31,7 @@ from steelyard.rating.corrections import (
     zones,
 )
 from steelyard.rating.counting import Counter, counted
-from steelyard.rating.differing import differences, joined
+from steelyard.rating.differing import differences, joined, summed
 from steelyard.values import periods
 from steelyard.values.facts import Fact
 from steelyard.values.usage import UsageRecord
@@ -89,14 +90,26 @@ def draw(
         told(batch.number)
     orders = [each.correction for each in _applied(before, facts, 0)]
     used = sorted({order.edition for order in orders}.union(*(each.editions for each in found)))
+    head, issued = before.head(), before.issued()
+    edition = run.editions[orders[-1].edition][1] if orders else None
+    noted = frozenset[tuple[str, str]]() if edition is None else noted_months(issued, edition)
+    table = joined([_placed(each.lines, head.first_open, noted) for each in found])
+    closed = [each for each in summed(table) if head.first_open and each.period < head.first_open]
+    made = Noted((), ())
+    if edition is not None:
+        ordered_us = max(each.at_us for each in facts)
+        reason = "; ".join(dict.fromkeys(order.reason for order in orders if order.reason))
+        made = note(closed, issued, edition, ordered_us, reason)
     return Drawn(
         kind="correction",
         made_from=msgspec.json.encode(Made(tuple(each.fact_id.hex() for each in facts))).decode(),
-        table=joined(_placed(run, found)),
+        table=table,
         editions=tuple((number, run.editions[number][0]) for number in used),
-        operator=run.editions[orders[-1].edition][1].operator if orders else "",
+        operator="" if edition is None else edition.operator,
         counters=_changed(before, run.counting, counters),
         set_aside=[aside for each in found for aside in each.unrated],
+        documents=made.documents,
+        moves=made.moves,
     )
 
 
@@ -225,18 +238,21 @@ def _of_calls(table: pa.Table, ids: pa.Array[Any]) -> pa.Table:
     return table.filter(pc.is_in(table["call_id"].cast(pa.binary(16)), value_set=ids))
 
 
-def _placed(run: _Run, found: Iterable[_Rerated]) -> list[pa.Table]:
-    """The lines in the periods that they are invoiced and settled with: what is closed stays so."""
-    first_open = run.before.head().first_open
-    tables: list[pa.Table] = []
-    for each in found:
-        table: Any = each.lines
-        if first_open is not None and table.num_rows:
-            opens = pa.scalar(first_open, pa.string())
-            period = pc.if_else(pc.less(table["period"], opens), opens, table["period"])
-            table = table.set_column(table.column_names.index("period"), "period", period)
-        tables.append(table)
-    return tables
+def _placed(lines: pa.Table, first_open: str | None, noted: frozenset[tuple[str, str]]) -> pa.Table:
+    """The lines in the months that they are invoiced and settled with.
+
+    What is of a closed month stays there if a note corrects it, or goes into the first open one.
+    """
+    if first_open is None or not lines.num_rows:
+        return lines
+    contracts = cast("list[str]", lines["contract"].to_pylist())
+    booked = cast("list[str]", lines["of_period"].to_pylist())
+    months = [
+        period if period >= first_open or (contract, period) in noted else first_open
+        for contract, period in zip(contracts, booked, strict=True)
+    ]
+    place = lines.column_names.index("period")
+    return lines.set_column(place, "period", pa.array(months, pa.string()))
 
 
 def _changed(

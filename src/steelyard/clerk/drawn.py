@@ -14,8 +14,9 @@ import pyarrow as pa
 from steelyard.catalogue.documents import Edition
 from steelyard.clerk import parquet
 from steelyard.clerk.batch import Gathered
-from steelyard.clerk.books import BookedFact, CallDigest, Head, SetAside
+from steelyard.clerk.books import BookedFact, CallDigest, Head, Issued, SetAside
 from steelyard.clerk.dedupe import FACT_CONFLICT
+from steelyard.clerk.issuing import Document, Move, covered, numbered
 from steelyard.ledger import posting
 from steelyard.ledger.chain import Batch, Kind, Range
 from steelyard.ledger.transfers import Transfer
@@ -45,6 +46,10 @@ class Before(Protocol):
 
     def batches(self) -> Sequence[Batch]:
         """Each batch that was booked, in order."""
+        ...
+
+    def issued(self) -> Sequence[Issued]:
+        """All documents that were issued."""
         ...
 
     def lines(self, batch: int) -> pa.Table:
@@ -99,6 +104,9 @@ class Drawn(NamedTuple):
     duplicates: int = 0
     set_aside: Sequence[SetAside] = ()
     facts: Sequence[Fact] = ()
+    documents: tuple[Document, ...] = ()
+    moves: Sequence[Move] = ()
+    """What the documents move in the ledger, after what the lines do."""
 
 
 class Posted(NamedTuple):
@@ -112,6 +120,7 @@ def post(drawn: Drawn, number: int) -> Posted:
     """Post the totals of a batch's lines."""
     found = totals(drawn.table)
     moved = posting.post(found, number, drawn.operator)
+    moved = (*moved, *numbered(drawn.moves, number, len(moved) + 1))
     return Posted(moved, tuple(sorted({total.period for total in found})))
 
 
@@ -135,4 +144,5 @@ def describe(drawn: Drawn, head: Head, posted: Posted, written: parquet.LineFile
         periods=posted.periods,
         file_bytes=written.size,
         file_sha256=written.sha256,
+        documents=tuple(map(covered, drawn.documents)),
     )

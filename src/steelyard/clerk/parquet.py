@@ -80,7 +80,7 @@ def lines_of(folder: Path, batch: int, call_id: bytes) -> tuple[Line, ...]:
     """The lines of one call of a batch. Raises: OSError."""
     table = read(folder, batch).select(SCHEMA.names)
     mine = pc.equal(table.column("call_id").cast(pa.binary(16)), pa.scalar(call_id, pa.binary(16)))
-    rows: list[dict[str, Any]] = table.filter(mine).to_pylist()
+    rows: list[dict[str, Any]] = table.select(SCHEMA.names).filter(mine).to_pylist()
     for row in rows:
         row["amount_pico"] = int(row["amount_pico"])
     return tuple(Line(**row) for row in rows)

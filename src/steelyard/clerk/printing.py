@@ -45,7 +45,8 @@ def invoice_files(invoice: Invoice) -> tuple[DocumentFile, ...]:
         "places": decimals(invoice.currency, [*amounts, invoice.exact_pico]),
         **_prices(invoice.currency, invoice.lines),
     }
-    stem = f"documents/{invoice.period}/invoices/{invoice.number}"
+    folder = "notes" if invoice.corrects else "invoices"
+    stem = f"documents/{invoice.period}/{folder}/{invoice.number}"
     return _files(stem, "invoice", view, _invoice_json(invoice))
 
 
@@ -156,7 +157,8 @@ def _calls(line: _Line) -> str:
 
 def _name(line: _Line) -> str:
     """What a line's heading is: the title of an item, or the name of a model."""
-    return (isinstance(line, InvoiceLine) and line.title) or line.model
+    name = (isinstance(line, InvoiceLine) and line.title) or line.model
+    return f"{name}, correction of {line.of_period}" if line.of_period else name
 
 
 def _price(line: _Line) -> int:
@@ -250,8 +252,9 @@ def _templates() -> jinja2.Environment:
 
 def _invoice_json(invoice: Invoice) -> dict[str, Any]:
     return {
-        "kind": "invoice",
+        "kind": invoice.kind.replace(" ", "_"),
         "number": invoice.number,
+        **_correction_json(invoice),
         "seller": _party_json(invoice.seller),
         "buyer": _party_json(invoice.buyer),
         "contract": {"id": invoice.contract, "title": invoice.title},
@@ -279,6 +282,7 @@ def _statement_json(statement: Statement) -> dict[str, Any]:
     return {
         "kind": "statement",
         "number": statement.number,
+        **_correction_json(statement),
         "payer": _party_json(statement.payer),
         "earner": _party_json(statement.earner),
         "currency": statement.currency,
@@ -311,14 +315,22 @@ def _statement_json(statement: Statement) -> dict[str, Any]:
     }
 
 
+def _correction_json(document: Invoice | Statement) -> dict[str, Any]:
+    if not document.corrects and not document.reason:
+        return {}
+    return {"corrects": document.corrects or None, "reason": document.reason}
+
+
 def _party_json(party: Party) -> dict[str, Any]:
     return {"id": party.id, "name": party.name, "address": party.address}
 
 
 def _line_json(line: _Line, currency: str) -> dict[str, Any]:
-    of_item = {}
+    of_item: dict[str, Any] = {}
     if isinstance(line, InvoiceLine) and line.title:
         of_item = {"title": line.title, "deposit": line.account or None}
+    if line.of_period:
+        of_item["correction_of"] = line.of_period
     return {
         "model": line.model,
         **of_item,

@@ -1,22 +1,23 @@
-"""Publishing: a closing's documents as files in the studio's folder."""
+"""Publishing: what was issued as files in the studio's folder."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
-from steelyard.clerk.closing import Closing
+from steelyard.clerk.issuing import Document
 from steelyard.clerk.printing import DocumentFile
 
 
-def publish(closing: Closing, folder: Path) -> tuple[str, ...]:
+def publish(documents: Iterable[Document], folder: Path) -> tuple[str, ...]:
     """Write each document that is missing or not as it was issued; the paths that were written.
 
     A file appears under its name only when it is whole and on the disk, so that a kill leaves
     nothing that a second run doesn't mend.
     """
-    files = [each for document in closing.documents for each in document.files]
+    files = [each for document in documents for each in document.files]
     wanting = [each for each in files if not _stands(each, folder)]
     for each in wanting:
         _write(each, folder)

@@ -14,6 +14,7 @@ import msgspec
 from steelyard.clerk.batch import Gathered, Journal
 from steelyard.clerk.book import Standing, book_calls, book_correction, book_dues
 from steelyard.clerk.books import Books, BooksMovedError
+from steelyard.clerk.publishing import publish
 from steelyard.ledger.chain import Batch
 from steelyard.metering import recovery
 from steelyard.metering.recovery import Recovery
@@ -179,6 +180,9 @@ class Clerk:
             _patiently(lambda: book_correction(books, before, lines)),
             _patiently(lambda: book_dues(books, before, lines)),
         ]
+        for batch in books.batches():
+            if batch.documents:
+                publish(books.notes(batch.number), lines.parent)
         return [batch for batch in made if batch is not None]
 
 

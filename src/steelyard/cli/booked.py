@@ -11,13 +11,15 @@ import msgspec
 from sqlalchemy.exc import OperationalError
 
 from steelyard import app
+from steelyard.clerk.book import Standing
 from steelyard.clerk.books import BooksMovedError
 from steelyard.clerk.periodic import Order
 from steelyard.clerk.run import ClerkTakenError, Outcome
 from steelyard.clerk.shipping import ObjectsError
-from steelyard.cli import charging
+from steelyard.cli import charging, waiting
 from steelyard.cli.failing import fail
 from steelyard.ledger.balances import LedgerError
+from steelyard.rating.corrections import Correction
 from steelyard.rating.lines import Line
 from steelyard.store.closings import Closings
 from steelyard.store.leases import LeaseLostError
@@ -44,6 +46,9 @@ class Booked(msgspec.Struct, frozen=True, kw_only=True):
     studio: Studio
     edition: int
     closings: Closings
+    standing: Standing
+    correct: Callable[[Correction], int]
+    """Carries a correction out; the batch that did it."""
     charge: Callable[[str, int | None], int]
     """Books what is due of a period by the period, all or before an instant: by which batch."""
     due: Callable[[str, str], list[Line]]
@@ -72,7 +77,18 @@ def booked(folder: Path) -> Generator[Booked]:
             def due(contract: str, period: str) -> list[Line]:
                 return charging.due(opened, engine, Order(period=period, edition=edition), contract)
 
-            yield Booked(studio=opened, edition=edition, closings=closings, charge=charge, due=due)
+            def correct(correction: Correction) -> int:
+                return waiting.correct(opened, engine, clock, correction)
+
+            yield Booked(
+                studio=opened,
+                edition=edition,
+                closings=closings,
+                standing=charging.standing(opened, engine),
+                correct=correct,
+                charge=charge,
+                due=due,
+            )
         finally:
             engine.dispose()
     except FAULTS as exc:

@@ -40,7 +40,7 @@ def command(folder: Path, period: str, early: bool, as_json: bool) -> None:
     with booked(folder) as books:
         before = books.closings.closing(str(month))
         closed = before or _close(books, month, early=early)
-        written = publish(closed, books.studio.root)
+        written = publish(closed.documents, books.studio.root)
     if as_json:
         shown = _as_json(closed, already=before is not None, written=written)
         click.echo(msgspec.json.format(msgspec.json.encode(shown)))

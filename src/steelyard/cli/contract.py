@@ -22,7 +22,7 @@ from steelyard.catalogue.items import aloud as items_aloud
 from steelyard.catalogue.offers import Called, Offer, Peak
 from steelyard.catalogue.phrases import Language, meter, say
 from steelyard.catalogue.sheets import Fault, suggestion
-from steelyard.cli import due
+from steelyard.cli import contract_templates, due
 from steelyard.cli.failing import fail
 from steelyard.metering.segments import DamageError
 from steelyard.rating.explaining import Explained
@@ -43,6 +43,7 @@ def command() -> None:
 
 
 command.add_command(due.command)
+command.add_command(contract_templates.command)
 
 
 @command.command("check")

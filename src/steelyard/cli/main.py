@@ -27,6 +27,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "journal": ("steelyard.cli.journal", "Read, verify and summarise the journal."),
     "clerk": ("steelyard.cli.clerk", "Book what is in the journal."),
     "ship": ("steelyard.cli.ship", "Ship the journal to the object store."),
+    "rerate": ("steelyard.cli.rerate", "Rate calls again under corrected documents."),
+    "correct": ("steelyard.cli.correct", "Take calls back, or correct what was counted."),
     "close": ("steelyard.cli.close", "Close a period: invoices and statements."),
     "report": ("steelyard.cli.report", "Show where the money goes."),
     "audit": ("steelyard.cli.audit", "Rebuild the books and compare."),

@@ -27,6 +27,19 @@ class Range(msgspec.Struct, frozen=True, order=True):
     end: int
 
 
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """What was issued: its totals, and the path and hash of each of its files."""
+
+    number: str
+    kind: str
+    party: str
+    contract: str
+    currency: str
+    exact_pico: int
+    paid_pico: int
+    files: tuple[tuple[str, str], ...]
+
+
 Kind = Literal["calls", "period", "correction"]
 """What a batch books: calls that the journal weighed; what is charged by the period and not by the
 call; the difference between what was booked and what is right. Each is drawn up by a line of
@@ -37,7 +50,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """What one batch read and wrote.
 
     ``made_from`` is what a batch of another kind than ``calls`` was told, as JSON: with the books
-    before it, it gives the same batch again. Calls are made from ``ranges`` alone.
+    before it, it gives the same batch again. Calls are made from ``ranges`` alone. ``documents``
+    are the notes by which a correction corrects what was issued of closed periods.
     ``editions`` are the numbers and hashes of the documents that it was priced by, rising.
     ``first_open`` is the period into which calls of closed ones went; None: nothing was closed.
     ``calls`` were booked, ``unrated`` of them without a price; ``duplicates`` were booked before;
@@ -60,19 +74,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     counters: tuple[tuple[tuple[str, ...], int], ...] = ()
     kind: Kind = "calls"
     made_from: str = ""
-
-
-class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """What a closing issued: its totals, and the path and hash of each of its files."""
-
-    number: str
-    kind: str
-    party: str
-    contract: str
-    currency: str
-    exact_pico: int
-    paid_pico: int
-    files: tuple[tuple[str, str], ...]
+    documents: tuple[Document, ...] = ()
 
 
 class Closing(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,7 +108,9 @@ def batch_hash(previous: bytes, batch: Batch, transfers: Iterable[Transfer]) -> 
     ranges = [["range", each.segment, each.start, each.end] for each in batch.ranges]
     editions = [["edition", number, sha256.hex()] for number, sha256 in batch.editions]
     counters = [["counter", *key, str(value)] for key, value in batch.counters]
-    return _hash(previous, [head, *ranges, *editions, *counters], transfers)
+    documents = [_document(each) for each in batch.documents]
+    rows = [*ranges, *editions, *counters, *documents]
+    return _hash(previous, [head, *rows], transfers)
 
 
 def closing_hash(previous: bytes, closing: Closing, transfers: Iterable[Transfer]) -> bytes:
@@ -119,21 +123,22 @@ def closing_hash(previous: bytes, closing: Closing, transfers: Iterable[Transfer
         closing.closed_at_us,
         closing.early,
     ]
-    documents = [
-        [
-            "document",
-            each.number,
-            each.kind,
-            each.party,
-            each.contract,
-            each.currency,
-            str(each.exact_pico),
-            str(each.paid_pico),
-            *each.files,
-        ]
-        for each in closing.documents
-    ]
+    documents = [_document(each) for each in closing.documents]
     return _hash(previous, [head, *documents], transfers)
+
+
+def _document(each: Document) -> list[object]:
+    return [
+        "document",
+        each.number,
+        each.kind,
+        each.party,
+        each.contract,
+        each.currency,
+        str(each.exact_pico),
+        str(each.paid_pico),
+        *each.files,
+    ]
 
 
 def _hash(previous: bytes, rows: Sequence[object], transfers: Iterable[Transfer]) -> bytes:

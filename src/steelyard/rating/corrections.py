@@ -14,6 +14,7 @@ import msgspec
 
 from steelyard.catalogue.documents import Edition
 from steelyard.values import money, periods
+from steelyard.values.facts import Fact
 from steelyard.values.usage import UsageRecord
 
 FACT_KIND = "correction"
@@ -94,6 +95,12 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
     correction: Correction
     zones: Mapping[str, str]
     """The zone of each contract."""
+
+
+def fact(correction: Correction, at_us: int, fact_id: bytes) -> Fact:
+    """An order as a fact of the journal, written down at ``at_us``."""
+    body = msgspec.json.encode(correction).decode()
+    return Fact(fact_id=fact_id, at_us=at_us, kind=FACT_KIND, body=body)
 
 
 def zones(edition: Edition) -> Mapping[str, str]:

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pyarrow as pa
 import pyarrow.compute
 
+from steelyard.rating.lines import LineSum
 from steelyard.rating.schema import CORRECTION_SCHEMA, SCHEMA
 
 pc: Any = pyarrow.compute  # its stubs know nothing of numbers beside arrays
@@ -59,12 +60,35 @@ def differences(booked: Sequence[pa.Table], right: pa.Table, batch: int) -> pa.T
     return table.select(CORRECTION_SCHEMA.names)
 
 
+def summed(lines: pa.Table) -> list[LineSum]:
+    """The sums of corrections' lines, as those of line files are; in order."""
+    schema: Any = CORRECTION_SCHEMA
+    table = _worded(lines.select(schema.names))
+    names = [name for name in LineSum.__struct_fields__ if name in schema.names]
+    keys = [name for name in names if name not in {"units", "amount_pico", "calls"}]
+    found = table.group_by(keys, use_threads=False)
+    rows: list[dict[str, Any]] = found.aggregate([("units", "sum"), ("calls", "sum")]).to_pylist()
+    sums: list[LineSum] = []
+    for row in rows:
+        units, calls = row.pop("units_sum"), row.pop("calls_sum")
+        if row["of_period"] == row["period"]:
+            row["of_period"] = ""
+        row |= {"units": units, "calls": calls, "amount_pico": units * row["price_pico"]}
+        if units:
+            sums.append(LineSum(**row))
+    return sorted(sums)
+
+
 def _plain(table: pa.Table, batch: int) -> pa.Table:
-    """Words as words; of a correction's lines those of calls of this batch."""
+    """Without what is not compared; of a correction's lines those of calls of this batch."""
     if "corrects" in table.column_names:
         table = table.filter(pc.equal(table["corrects"], batch))
         table = table.set_column(table.column_names.index("period"), "period", table["of_period"])
-    table = table.select([name for name in SCHEMA.names if name != "amount_pico"])
+    return _worded(table.select([name for name in SCHEMA.names if name != "amount_pico"]))
+
+
+def _worded(table: pa.Table) -> pa.Table:
+    """Words as words, instead of places in a list of them."""
     columns = [
         column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
         for column in table.columns

@@ -52,6 +52,17 @@ def explain(
     return Explained(steps=tuple(steps), lines=lines)
 
 
+def corrected(
+    explained: Explained, batch: int, lines: tuple[Line, ...], language: Language
+) -> Explained:
+    """With what a correction has added to the call's lines; as it is where that is nothing."""
+    if not lines:
+        return explained
+    amount = money.exact(sum(line.amount_pico for line in lines if line.side == "charge"))
+    step = say(language, "corrected", batch=batch, amount=amount, currency=lines[0].currency)
+    return Explained(steps=(*explained.steps, step), lines=(*explained.lines, *lines))
+
+
 def _granted(
     record: UsageRecord, offer: Offer, lines: tuple[Line, ...], language: Language
 ) -> Iterator[str]:

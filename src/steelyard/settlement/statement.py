@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 
 import msgspec
@@ -31,6 +31,8 @@ class StatementLine(msgspec.Struct, frozen=True, kw_only=True):
     price_pico: int
     amount_pico: int
     source: int
+    of_period: str = ""
+    """The earlier month of which it is a correction; empty for what is of the statement's own."""
 
 
 class Margin(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +71,10 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     period: str
     zone: str
     issued: date
+    corrects: str = ""
+    """The number of the statement that this one corrects; empty for one of a whole month."""
+    reason: str = ""
+    """Why, as whoever ordered the correction wrote it."""
     sources: tuple[str, ...]
     lines: tuple[StatementLine, ...]
     margins: tuple[Margin, ...]
@@ -85,10 +91,12 @@ def statements(
     period: periods.Month,
     issued_us: int,
     invoiced: Sequence[Rounding],
+    named: Callable[[str], str] = str,
 ) -> tuple[Statement, ...]:
     """The statements of a period's sums: for each currency its earners, the operator last.
 
-    ``invoiced`` is what rounding the period's invoices gave to the operator.
+    ``invoiced`` is what rounding the period's invoices gave to the operator. ``named`` is what
+    corrections of a period's statements are called instead.
     """
     used = [each for each in sums if each.period == str(period) and each.side != "deposit"]
     made: list[Statement] = []
@@ -98,7 +106,8 @@ def statements(
         roundings = [each for each in invoiced if each.currency == currency]
         for earner in sorted({each.party for each in costs} - {edition.operator}):
             earned = [each for each in costs if each.party == earner]
-            statement = _statement(earner, currency, earned, edition, period, issued_us)
+            number = named(f"STM-{period}-{earner}-{currency}")
+            statement = _statement(number, earner, earned, edition, period, issued_us, currency)
             roundings.append(
                 Rounding(
                     number=statement.number,
@@ -108,25 +117,27 @@ def statements(
             )
             made.append(statement)
         own = [each for each in costs if each.party == edition.operator]
-        statement = _statement(edition.operator, currency, own, edition, period, issued_us)
+        number = named(f"STM-{period}-{edition.operator}-{currency}")
+        statement = _statement(number, edition.operator, own, edition, period, issued_us, currency)
         made.append(_with_what_is_left(statement, _margins(of_currency), roundings))
     return tuple(made)
 
 
 def _statement(
+    number: str,
     earner: str,
-    currency: str,
     costs: Sequence[LineSum],
     edition: Edition,
     period: periods.Month,
     issued_us: int,
+    currency: str,
 ) -> Statement:
     sources = tuple(sorted({each.version for each in costs}))
     lines = _lines(costs, sources)
     exact_pico = sum(line.amount_pico for line in lines)
     paid_pico, remainder_pico = money.round_total(exact_pico, currency)
     return Statement(
-        number=f"STM-{period}-{earner}-{currency}",
+        number=number,
         payer=party(edition.earners, edition.operator),
         earner=party(edition.earners, earner),
         currency=currency,
@@ -165,10 +176,13 @@ def _with_what_is_left(
 
 def _lines(costs: Sequence[LineSum], sources: Sequence[str]) -> tuple[StatementLine, ...]:
     """One line for what is alike but for the contract, which is no business of the earner."""
-    summed: defaultdict[tuple[str, str, str, int, int], list[int]] = defaultdict(lambda: [0, 0, 0])
+    summed: defaultdict[tuple[str, str, str, int, int, str], list[int]] = defaultdict(
+        lambda: [0, 0, 0]
+    )
     for each in costs:
         source = sources.index(each.version) + 1
-        sums = summed[each.component, each.model, each.meter, source, each.price_pico]
+        key = (each.component, each.model, each.meter, source, each.price_pico, each.of_period)
+        sums = summed[key]
         sums[0] += each.calls
         sums[1] += each.units
         sums[2] += each.amount_pico
@@ -182,18 +196,22 @@ def _lines(costs: Sequence[LineSum], sources: Sequence[str]) -> tuple[StatementL
             price_pico=price_pico,
             amount_pico=amount_pico,
             source=source,
+            of_period=of_period,
         )
-        for (component, model, meter, source, price_pico), (calls, units, amount_pico) in (
-            summed.items()
-        )
+        for (component, model, meter, source, price_pico, of_period), (
+            calls,
+            units,
+            amount_pico,
+        ) in summed.items()
+        if units
     ]
     assert all(line.units * line.price_pico == line.amount_pico for line in lines)
     return tuple(sorted(lines, key=_place))
 
 
-def _place(line: StatementLine) -> tuple[int, str, int, int, int]:
+def _place(line: StatementLine) -> tuple[int, str, str, int, int, int]:
     component, meter = _COMPONENT_ORDER[line.component], _METER_ORDER[line.meter]
-    return (component, line.model, meter, line.source, line.price_pico)
+    return (component, line.of_period, line.model, meter, line.source, line.price_pico)
 
 
 def _margins(sums: Sequence[LineSum]) -> tuple[Margin, ...]:

@@ -10,20 +10,22 @@ import sqlalchemy as sa
 
 from steelyard.clerk.archive import BookedBatch, BookedClosing
 from steelyard.clerk.books import BookedFact, SetAside
+from steelyard.clerk.issuing import Document
 from steelyard.ledger.balances import Account, Balance
 from steelyard.ledger.transfers import Transfer
 from steelyard.rating.counting import Counter
 from steelyard.rating.lines import LineSum
 from steelyard.store import tables
+from steelyard.store.batches import batches_of
 from steelyard.store.books import (
     balances_of,
-    batches_of,
     calls_of,
     counters_of,
     facts_of,
     transfers_of,
 )
 from steelyard.store.closings import closing_of
+from steelyard.store.documents import issued_by_correction
 from steelyard.store.engines import reading
 from steelyard.store.sums import call_sums_of, sums_of
 
@@ -89,6 +91,10 @@ class Archive:
     def facts(self, batch: int) -> Sequence[BookedFact]:
         """The facts that a batch booked, in order."""
         return facts_of(self._connection, batch)
+
+    def documents(self, batch: int) -> Sequence[Document]:
+        """The notes that a correction issued, with their content."""
+        return issued_by_correction(self._connection, batch)
 
     def calls(self, call_ids: Collection[bytes]) -> Mapping[bytes, tuple[bytes, int]]:
         """The digest and the batch of those of the calls that are booked."""

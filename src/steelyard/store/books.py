@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +10,17 @@ import msgspec
 import sqlalchemy as sa
 
 from steelyard.catalogue.documents import Edition
-from steelyard.clerk.archive import BookedBatch
 from steelyard.clerk.books import (
     BookedFact,
     Booking,
     BooksMovedError,
     CallDigest,
     Head,
+    Issued,
     SetAside,
 )
 from steelyard.clerk.dedupe import DIGEST_BYTES
+from steelyard.clerk.issuing import Document
 from steelyard.ledger import balances as ledger
 from steelyard.ledger.balances import Account, Balance
 from steelyard.ledger.chain import GENESIS, Batch, Range
@@ -28,6 +28,13 @@ from steelyard.ledger.transfers import Transfer
 from steelyard.rating.counting import Counter
 from steelyard.rating.lines import LineSum
 from steelyard.store import leases, tables
+from steelyard.store.batches import batches_of
+from steelyard.store.documents import (
+    check_settled,
+    insert_documents,
+    issued_by_correction,
+    issued_of,
+)
 from steelyard.store.engines import reading, writing
 from steelyard.store.leases import Lease
 from steelyard.store.sums import call_sums_of
@@ -38,8 +45,6 @@ ID_BYTES = 16
 IDS_AT_ONCE_MAX = 1000
 """How many ids one query names."""
 
-BATCHES_AT_ONCE = 256
-"""How many batches are read at a time."""
 
 _INSERT_CALLS_POSTGRESQL = sa.text("""
     INSERT INTO calls (call_id, digest, batch)
@@ -139,6 +144,16 @@ class Books:
         with reading(self._engine) as connection:
             return facts_of(connection)
 
+    def issued(self) -> Sequence[Issued]:
+        """All documents that were issued."""
+        with reading(self._engine) as connection:
+            return issued_of(connection)
+
+    def notes(self, batch: int) -> Sequence[Document]:
+        """The documents that a correction issued, with their content."""
+        with reading(self._engine) as connection:
+            return issued_by_correction(connection, batch)
+
     def booked_in(self, call_id: bytes) -> tuple[int, tuple[Range, ...]] | None:
         """The batch of a call and what that batch read, the call's record among it; or None."""
         calls, ranges = tables.calls.c, tables.ranges
@@ -165,6 +180,14 @@ class Books:
         named = batches.made_from.contains(fact_id.hex())
         with reading(self._engine) as connection:
             return connection.scalar(sa.select(sa.func.min(batches.number)).where(named))
+
+    def all_set_aside(self) -> list[tuple[int, SetAside]]:
+        """All that was set aside, each with its batch, in order."""
+        table = tables.set_aside.c
+        query = sa.select(tables.set_aside).order_by(table.batch, table.sequence)
+        with reading(self._engine) as connection:
+            rows = connection.execute(query)
+            return [(row.batch, SetAside(row.call_id, row.reason, row.record)) for row in rows]
 
     def set_aside(self, latest: int) -> list[tuple[int, SetAside]]:
         """The latest records that were set aside, each with its batch, newest first."""
@@ -197,6 +220,9 @@ class Books:
             _insert_calls(connection, booking.calls, booking.batch.number)
             _insert_batch(connection, booking)
             book_transfers(connection, booking.transfers)
+            insert_documents(connection, booking.documents, booking.batch.number)
+            for period in {each.period for each in booking.documents}:
+                check_settled(connection, period)
 
 
 def head(connection: sa.Connection) -> Head:
@@ -275,45 +301,6 @@ def calls_of(
         some = wanted[start : start + IDS_AT_ONCE_MAX]
         rows = connection.execute(sa.select(table).where(table.c.call_id.in_(some)))
         found.update((row.call_id, (row.digest, row.batch)) for row in rows)
-    return found
-
-
-def batches_of(connection: sa.Connection) -> Iterator[BookedBatch]:
-    """Each batch, in order."""
-    table, last = tables.batches, 0
-    query = sa.select(tables.editions.c.number, tables.editions.c.sha256)
-    hashes = {row.number: row.sha256 for row in connection.execute(query)}
-    while True:
-        query = sa.select(table).where(table.c.number > last).order_by(table.c.number)
-        rows = connection.execute(query.limit(BATCHES_AT_ONCE)).mappings().all()
-        if not rows:
-            return
-        first, last = rows[0]["number"], rows[-1]["number"]
-        ranges = _grouped(connection, tables.ranges, first, last)
-        named = _grouped(connection, tables.batch_editions, first, last)
-        months = _grouped(connection, tables.batch_periods, first, last)
-        counters = _grouped(connection, tables.batch_counters, first, last)
-        for row in rows:
-            number = row["number"]
-            values: dict[str, Any] = {**row}
-            entry_hash = values.pop("hash")
-            batch = Batch(
-                **values,
-                ranges=tuple(Range(r.segment, r.start, r.end) for r in ranges[number]),
-                editions=tuple((r.edition, hashes.get(r.edition, b"")) for r in named[number]),
-                periods=tuple(r.period for r in months[number]),
-                counters=tuple(sorted((Counter(*r[1:-1]), r.value) for r in counters[number])),
-            )
-            yield BookedBatch(batch, entry_hash)
-
-
-def _grouped(
-    connection: sa.Connection, table: sa.Table, first: int, last: int
-) -> Mapping[int, list[sa.Row[Any]]]:
-    query = sa.select(table).where(table.c.batch.between(first, last))
-    found: defaultdict[int, list[sa.Row[Any]]] = defaultdict(list)
-    for row in connection.execute(query.order_by(*table.primary_key)):
-        found[row.batch].append(row)
     return found
 
 

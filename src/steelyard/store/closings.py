@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 
 from steelyard.clerk.archive import chained
 from steelyard.clerk.books import BooksMovedError
-from steelyard.clerk.closing import Closing, Document
-from steelyard.clerk.printing import DocumentFile
-from steelyard.ledger import balances as ledger
+from steelyard.clerk.closing import Closing
 from steelyard.ledger import chain
 from steelyard.rating.lines import LineSum
 from steelyard.store import tables
 from steelyard.store.books import book_transfers, head, transfers_of
+from steelyard.store.documents import check_settled, insert_documents, issued_by_closing
 from steelyard.store.engines import reading, writing
 from steelyard.store.sums import sums_of
 
@@ -87,8 +84,8 @@ class Closings:
                 msg = f"the books moved on while {closing.period} was being closed"
                 raise BooksMovedError(msg)
             book_transfers(connection, moved)
-            _check_settled(connection, closing.period)
-            _insert_documents(connection, closing)
+            check_settled(connection, closing.period)
+            insert_documents(connection, closing.documents)
             number = connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
             row = {
                 "number": number + 1,
@@ -110,39 +107,6 @@ def _last_sequence(connection: sa.Connection, batch: int) -> int:
     return connection.scalar(query) or 0
 
 
-def _check_settled(connection: sa.Connection, period: str) -> None:
-    table = tables.balances
-    query = sa.select(table).where(table.c.period == period).order_by(table.c.account)
-    for row in connection.execute(query):
-        kind, *_, last = row.account.split("/")
-        settled = last == "unbilled" if kind == "customer" else last != "payable"
-        if settled and row.debit_pico != row.credit_pico:
-            msg = (
-                f"closing {period} leaves {row.account} at {row.debit_pico - row.credit_pico} "
-                f"pico-units of {row.currency}"
-            )
-            raise ledger.LedgerError(msg)
-
-
-def _insert_documents(connection: sa.Connection, closing: Closing) -> None:
-    if not closing.documents:
-        return
-    columns = tables.documents.c.keys()
-    rows = [
-        {"period": closing.period, "place": place} | msgspec.structs.asdict(each)
-        for place, each in enumerate(closing.documents, start=1)
-    ]
-    connection.execute(
-        sa.insert(tables.documents), [{name: row[name] for name in columns} for row in rows]
-    )
-    files = [
-        {"number": each.number, "place": place} | msgspec.structs.asdict(file)
-        for each in closing.documents
-        for place, file in enumerate(each.files, start=1)
-    ]
-    connection.execute(sa.insert(tables.document_files), files)
-
-
 def closing_of(connection: sa.Connection, found: sa.Row[Any]) -> Closing:
     """The closing of a row, with its transfers and its documents' content."""
     moved = transfers_of(connection, found.batch, found.first_sequence, found.last_sequence)
@@ -152,30 +116,6 @@ def closing_of(connection: sa.Connection, found: sa.Row[Any]) -> Closing:
         edition=found.edition,
         closed_at_us=found.closed_at_us,
         early=found.early,
-        documents=tuple(_documents(connection, found.period)),
+        documents=issued_by_closing(connection, found.period),
         transfers=moved,
     )
-
-
-def _documents(connection: sa.Connection, period: str) -> Iterator[Document]:
-    document, file = tables.documents, tables.document_files
-    files: defaultdict[str, list[DocumentFile]] = defaultdict(list)
-    ours = sa.select(document.c.number).where(document.c.period == period)
-    query = sa.select(file).where(file.c.number.in_(ours)).order_by(file.c.place)
-    for row in connection.execute(query):
-        files[row.number].append(
-            DocumentFile(path=row.path, sha256=row.sha256, content=row.content)
-        )
-    query = sa.select(document).where(document.c.period == period).order_by(document.c.place)
-    for row in connection.execute(query):
-        yield Document(
-            number=row.number,
-            kind=row.kind,
-            party=row.party,
-            contract=row.contract,
-            currency=row.currency,
-            exact_pico=row.exact_pico,
-            paid_pico=row.paid_pico,
-            remainder_pico=row.exact_pico - row.paid_pico,
-            files=tuple(files[row.number]),
-        )

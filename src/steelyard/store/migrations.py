@@ -71,6 +71,11 @@ def _machines(connection: sa.Connection) -> None:
     _create(connection, "leases", "shipped")
 
 
+def _notes(connection: sa.Connection) -> None:
+    """All documents before were issued by closings."""
+    _add(connection, "documents", "batch", "BIGINT NOT NULL DEFAULT 0")
+
+
 STEPS: Mapping[int, Callable[[sa.Connection], None]] = {
     1: _counters,
     2: _kinds,
@@ -78,6 +83,7 @@ STEPS: Mapping[int, Callable[[sa.Connection], None]] = {
     4: _key_changes,
     5: _key_attributes,
     6: _machines,
+    7: _notes,
 }
 """What leads from each version to the next."""
 

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 
 METADATA = sa.MetaData()
 
@@ -222,7 +222,10 @@ documents = sa.Table(
     _word("currency"),
     _pico("exact_pico"),
     _pico("paid_pico"),
+    _whole("batch"),
 )
+"""What was issued of a period: by its closing (the batch is 0), or by the correction that booked a
+batch."""
 
 document_files = sa.Table(
     "document_files",
