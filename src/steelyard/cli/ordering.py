@@ -107,7 +107,8 @@ def _print(found: Summary, number: int | None, *, book: bool) -> None:
         ("model", found.models),
         ("who earns", found.earners),
     ):
-        console.print(_table(title, rows))
+        if rows:
+            console.print(_table(title, rows))
     for each in found.documents:
         total = money.payable(each.paid_pico, each.currency)
         click.echo(f"{each.kind:<12} {each.number:<44} {each.currency} {total:>16}")
