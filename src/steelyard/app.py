@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
     from steelyard.catalogue.documents import Deployment, Edition
     from steelyard.catalogue.phrases import Language
-    from steelyard.clerk.releasing import Keeper
+    from steelyard.clerk.releasing import Keeper, Spending
     from steelyard.clerk.run import Clerk, Outcome
     from steelyard.dispatch.leasing import AllowanceStore
     from steelyard.dispatch.purses import Funds
     from steelyard.dispatch.snapshot import Snapshot
+    from steelyard.governance.funding import Funding
     from steelyard.governance.keys import Key
     from steelyard.ledger.chain import Batch
     from steelyard.metering.journal import JournalWriter
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from steelyard.store.closings import Closings
     from steelyard.store.keys import Keys
     from steelyard.upstream.transport import Limits, Transport
+    from steelyard.values.facts import Fact
 
 ALLOWANCES_VARIABLE = "STEELYARD_ALLOWANCES"
 """The environment variable with the URL of where shared limits are kept, should it not be a file.
@@ -324,11 +326,37 @@ def _explain_due(
     return None
 
 
-def open_funds(opened: Studio) -> Funds:
-    """What calls draw on."""
+def open_funds(opened: Studio, engine: sa.Engine | None = None) -> Funds:
+    """What calls draw on; with what was paid in and raised, as far as it is booked."""
+    import msgspec
+
     from steelyard.dispatch import purses
 
-    return purses.funds(opened.edition, opened.budgets)
+    found = purses.funds(opened.edition, opened.budgets)
+    if engine is None or not found.bound:
+        return found
+    told = open_funding(engine)
+    return msgspec.structs.replace(found, paid_pico=told.paid_pico, raised_pico=told.raised_pico)
+
+
+def open_funding(engine: sa.Engine) -> Funding:
+    """What was paid in, and what was asked for and decided, as far as it is booked."""
+    from steelyard.governance import funding
+
+    return funding.fold(each.fact for each in open_books(engine).facts(funding.KINDS))
+
+
+def say(opened: Studio, engine: sa.Engine, clock: Clock, fact: Fact) -> bool:
+    """Have a fact booked; whether it is new. One that was said before is left as it was.
+
+    Raises: ClerkTakenError, JournalError, BooksMovedError; LedgerError.
+    """
+    if any(each.fact.fact_id == fact.fact_id for each in open_books(engine).facts()):
+        return False
+    with open_facts(opened, clock) as journal:
+        journal.fact(fact)
+    book_journal(opened, engine, clock, lambda _: None)
+    return True
 
 
 def open_allowances(opened: Studio) -> AllowanceStore:
@@ -344,12 +372,35 @@ def open_allowances(opened: Studio) -> AllowanceStore:
     return ValkeyAllowances(url) if url.startswith(SCHEMES) else SqlAllowances(url)
 
 
+def check_allowances(opened: Studio, clock: Clock) -> list[str]:
+    """Where the store of shared limits and the journal disagree; nothing where nothing is limited.
+
+    Raises: StoreAwayError, DamageError.
+    """
+    from steelyard.clerk import releasing
+    from steelyard.dispatch.cover import KEPT_US
+
+    if not open_funds(opened).bound:
+        return []
+    store = open_allowances(opened)
+    try:
+        spending, since_us = _spending(opened), clock.wall_us() - KEPT_US
+        return list(releasing.differences(store, opened.root / "journal", spending, since_us))
+    finally:
+        store.close()
+
+
 def open_keeper(opened: Studio, store: AllowanceStore, clock: Clock) -> Keeper:
     """Open who keeps a store of shared limits true to the journal."""
-    from steelyard.clerk.releasing import Keeper, Spending
+    from steelyard.clerk.releasing import Keeper
     from steelyard.dispatch import purses
 
-    funds = open_funds(opened)
+    stamp = purses.stamp(open_funds(opened))
+    return Keeper(store, opened.root / "journal", _spending(opened), stamp, clock)
+
+
+def _spending(opened: Studio) -> Spending:
+    from steelyard.clerk.releasing import Spending
 
     def editions(numbers: Iterable[int]) -> Mapping[int, Edition]:
         engine = open_database(opened)
@@ -366,8 +417,7 @@ def open_keeper(opened: Studio, store: AllowanceStore, clock: Clock) -> Keeper:
         finally:
             engine.dispose()
 
-    spending = Spending(funds, known, editions)
-    return Keeper(store, opened.root / "journal", spending, purses.stamp(funds), clock)
+    return Spending(open_funds(opened), known, editions)
 
 
 def engine_socket(opened: Studio, deployment: str) -> Path:
@@ -424,7 +474,7 @@ class Snapshots:
             self._keys(),
             studio.limits,
             studio.routes,
-            open_funds(studio),
+            open_funds(studio, self._engine),
         )
         return self._snapshot
 
@@ -435,6 +485,19 @@ class Snapshots:
         assert self._snapshot is not None
         studio = self._given.studio
         self._snapshot = snapshot.with_keys(self._snapshot, studio.edition, self._keys())
+        return self._snapshot
+
+    def funded(self) -> Snapshot:
+        """What holds now, as far as it is booked what was paid in and raised.
+
+        Raises: sqlalchemy.exc.OperationalError.
+        """
+        import msgspec
+
+        assert self._snapshot is not None
+        funds = open_funds(self._given.studio, self._engine)
+        if funds != self._snapshot.funds:
+            self._snapshot = msgspec.structs.replace(self._snapshot, funds=funds)
         return self._snapshot
 
     def close(self) -> None:

@@ -26,6 +26,7 @@ from pathlib import Path
 
 import msgspec
 import uvloop
+from sqlalchemy.exc import OperationalError
 
 from steelyard import app, machines, published, stopped
 from steelyard.catalogue.documents import Deployment
@@ -49,6 +50,9 @@ from steelyard.upstream.transport import Transport
 
 CONNECTIONS_MORE = 3072
 """Connections, beyond the calls in flight, that may be open and idle, or refused."""
+
+FUNDS_S = 1.0
+"""How often the worker looks whether something was paid in or raised."""
 
 CLOSE_S = 2.0
 ORDER_BYTES_MAX = 1024
@@ -166,6 +170,7 @@ async def run(opened: Published, options: Options) -> int:
         renewal = Renewal(desk, snapshots, opened, deployments, covering)
         aside = [
             asyncio.create_task(snapshots.watch(renewal.keys)),
+            asyncio.create_task(renewal.funds()),
             asyncio.create_task(telemetry.numbers.publish()),
             asyncio.create_task(stopped.follow(desk, studio)),
         ]
@@ -217,6 +222,16 @@ class Renewal:
         """Serve by the keys as they are now. Raises: sqlalchemy.exc.OperationalError."""
         async with self._turn:
             self._desk.snapshot = await asyncio.to_thread(self._snapshots.renewed)
+
+    async def funds(self) -> None:
+        """Hear of what is paid in and raised, for as long as calls draw on it."""
+        while True:
+            await asyncio.sleep(FUNDS_S)
+            if self._desk.paying is not None:
+                async with self._turn:
+                    with contextlib.suppress(OperationalError):
+                        found = await asyncio.to_thread(self._snapshots.funded)
+                        self._desk.snapshot = found
 
     async def reload(self) -> int:
         """Serve by what is published now; the number of its edition.

@@ -307,6 +307,8 @@ def _is_forth(moved: Transfer) -> bool:
             return moved.credit.endswith("/payable")
         case "rounding":
             return moved.debit.startswith("earner/")
+        case "receipt":
+            return True
 
 
 def _same_state(archive: Archive, rebuilt: Rebuilt) -> None:

@@ -17,6 +17,7 @@ from steelyard.clerk.batch import Gathered
 from steelyard.clerk.books import BookedFact, CallDigest, Head, Issued, SetAside
 from steelyard.clerk.dedupe import FACT_CONFLICT
 from steelyard.clerk.issuing import Document, Move, covered, numbered
+from steelyard.governance import funding
 from steelyard.ledger import posting
 from steelyard.ledger.chain import Batch, Kind, Range
 from steelyard.ledger.transfers import Transfer
@@ -117,10 +118,12 @@ class Posted(NamedTuple):
 
 
 def post(drawn: Drawn, number: int) -> Posted:
-    """Post the totals of a batch's lines."""
+    """Post the totals of a batch's lines, and what its facts say was paid in."""
     found = totals(drawn.table)
     moved = posting.post(found, number, drawn.operator)
     moved = (*moved, *numbered(drawn.moves, number, len(moved) + 1))
+    receipts = filter(None, map(funding.receipt_of, drawn.facts))
+    moved += posting.receive(receipts, number, len(moved) + 1)
     return Posted(moved, tuple(sorted({total.period for total in found})))
 
 

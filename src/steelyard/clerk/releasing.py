@@ -8,7 +8,7 @@ the living says what it holds before anything is leased again.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from steelyard.catalogue import offers
@@ -119,20 +119,49 @@ class Keeper:
         Raises: StoreAwayError, DamageError.
         """
         since_us = self._clock.wall_us() - KEPT_US
-        self._store.release(writer, self._spending.of(self._records(writer), since_us))
+        self._store.release(writer, self._spending.of(records(self._journal, writer), since_us))
 
     def _is_over(self, writer: str) -> bool:
         if writer not in self._over and recovery.is_over(self._journal, writer):
             self._over.add(writer)
         return writer in self._over
 
-    def _records(self, writer: str) -> Iterable[UsageRecord]:
-        for segment in segments.of_writer(self._journal, writer):
-            for _, _, item in segments.read(segment.path):
-                if isinstance(item, UsageRecord):
-                    yield item
-                elif isinstance(item, tuple):
-                    yield from item
+
+def differences(
+    store: AllowanceStore, journal: Path, spending: Spending, since_us: int
+) -> Iterator[str]:
+    """Where a store of shared limits and the journal disagree, a sentence each.
+
+    Of writers that are released the store has what their journals say; of the living at most that,
+    since they tell it now and then.
+    Raises: StoreAwayError, DamageError.
+    """
+    stamp, _, released = store.state()
+    if not stamp or leasing.is_building(stamp):
+        return
+    held = {each.purse: each for each in store.held()}
+    least: dict[str, int] = {}
+    most: dict[str, int] = {}
+    for writer in segments.writers(journal):
+        for purse, (units, _) in spending.of(records(journal, writer), since_us).items():
+            most[purse] = most.get(purse, 0) + units
+            if writer in released:
+                least[purse] = least.get(purse, 0) + units
+    for purse in sorted(held.keys() | least.keys()):
+        spent = held[purse].spent if purse in held else 0
+        if not least.get(purse, 0) <= spent <= most.get(purse, 0):
+            said = f"{least.get(purse, 0)} to {most.get(purse, 0)}"
+            yield f"{purse}: {spent} lots are spent in the store, {said} in the journal"
+
+
+def records(journal: Path, writer: str) -> Iterator[UsageRecord]:
+    """Every record of one writer. Raises: DamageError."""
+    for segment in segments.of_writer(journal, writer):
+        for _, _, item in segments.read(segment.path):
+            if isinstance(item, UsageRecord):
+                yield item
+            elif isinstance(item, tuple):
+                yield from item
 
 
 def _payment(record: UsageRecord, known: Mapping[str, Key], currency: str) -> Payment:

@@ -17,6 +17,7 @@ from steelyard.clerk.audit import Proof, audit
 from steelyard.clerk.difference import DifferenceError
 from steelyard.cli.booked import FAULTS
 from steelyard.cli.failing import fail
+from steelyard.dispatch.leasing import StoreAwayError
 from steelyard.store.archive import open_archive
 from steelyard.studio import Studio
 from steelyard.values import money
@@ -47,12 +48,23 @@ def command(folder: Path, as_json: bool) -> None:
         raise SystemExit(1) from exc
     except FAULTS as exc:
         fail(str(exc))
+    for each in _limits(opened):
+        fail(f"shared limits are not what the journal says: {each}")
     took_ms = (time.monotonic_ns() - begun_ns) // 1_000_000
     if as_json:
         whole = {"whole": True, "took_ms": took_ms} | msgspec.structs.asdict(proof)
         click.echo(msgspec.json.format(msgspec.json.encode(whole)))
     else:
         _print(proof, took_ms)
+
+
+def _limits(opened: Studio) -> list[str]:
+    """Where the store of shared limits says something else than the journal."""
+    try:
+        return app.check_allowances(opened, app.SystemClock())
+    except StoreAwayError:
+        click.echo("steelyard: the store of shared limits is away, and not compared", err=True)
+        return []
 
 
 def _proof(opened: Studio, engine: sa.Engine) -> Proof:

@@ -17,6 +17,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "restart": ("steelyard.cli.restart", "Start new workers, then end the old ones."),
     "top": ("steelyard.cli.top", "Show live what goes through the gateway."),
     "keys": ("steelyard.cli.keys", "Make, list and revoke callers' keys."),
+    "budgets": ("steelyard.cli.budgets", "Show what is spent of budgets, and raise them."),
+    "wallet": ("steelyard.cli.wallet", "Record what customers pay in."),
     "secrets": ("steelyard.cli.secrets", "Seal upstreams' keys in the studio."),
     "models": ("steelyard.cli.models", "Show the models of the catalogue."),
     "contract": ("steelyard.cli.contract", "Check, show, compare and explain contracts."),

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Protocol
 
+from steelyard.governance.funding import Receipt
 from steelyard.ledger import transfers as accounts
 from steelyard.ledger.transfers import Code, Transfer
 
@@ -100,6 +101,23 @@ def post(totals: Iterable[Total], batch: int, operator: str) -> tuple[Transfer, 
     return tuple(
         _transfer(key, amount_pico, batch, sequence)
         for sequence, (key, amount_pico) in enumerate(moved, start=1)
+    )
+
+
+def receive(receipts: Iterable[Receipt], batch: int, sequence: int) -> tuple[Transfer, ...]:
+    """The transfers of what was paid in, each by itself, from a sequence on."""
+    return tuple(
+        Transfer(
+            batch=batch,
+            sequence=place,
+            debit=accounts.RECEIVED,
+            credit=accounts.paid(each.customer),
+            amount_pico=each.amount_pico,
+            currency=each.currency,
+            code="receipt",
+            period=accounts.STANDING,
+        )
+        for place, each in enumerate((r for r in receipts if r.amount_pico > 0), start=sequence)
     )
 
 

@@ -17,6 +17,9 @@ is lower by it:
 
 ``customer/acme/retention`` is the reverse: what the customer keeps back of a sale stands there as a
 claim until it is released. Each of them is at zero over all months once its story is over.
+
+What a customer pays in under a contract goes from ``cash/received`` to ``customer/acme/paid``, both
+of no month: what calls may draw on, beside a credit limit.
 """
 
 from __future__ import annotations
@@ -25,7 +28,10 @@ from typing import Literal
 
 import msgspec
 
-Code = Literal["charge", "cost", "margin", "deposit", "invoice", "statement", "rounding"]
+Code = Literal["charge", "cost", "margin", "deposit", "invoice", "statement", "rounding", "receipt"]
+
+STANDING = "standing"
+"""The period of accounts that live across all months."""
 State = Literal["pending", "posted", "void"]
 
 
@@ -45,6 +51,15 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
     code: Code
     period: str
     state: State = "posted"
+
+
+RECEIVED = "cash/received"
+"""Where money comes in."""
+
+
+def paid(customer: str) -> str:
+    """What a customer has paid in."""
+    return f"customer/{customer}/paid"
 
 
 def unbilled(customer: str) -> str:

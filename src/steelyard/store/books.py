@@ -139,10 +139,10 @@ class Books:
         with reading(self._engine) as connection:
             return counters_of(connection, first_open)
 
-    def facts(self) -> Sequence[BookedFact]:
-        """All facts that were booked, in that order."""
+    def facts(self, kinds: Collection[str] = ()) -> Sequence[BookedFact]:
+        """All facts that were booked, in that order, or those of some kinds."""
         with reading(self._engine) as connection:
-            return facts_of(connection)
+            return facts_of(connection, kinds=kinds)
 
     def issued(self) -> Sequence[Issued]:
         """All documents that were issued."""
@@ -279,12 +279,16 @@ def counters_of(connection: sa.Connection, first_open: str | None = None) -> dic
     return {Counter(*row[:-1]): row.value for row in connection.execute(query)}
 
 
-def facts_of(connection: sa.Connection, batch: int | None = None) -> list[BookedFact]:
-    """The facts that a batch booked, or all, in order."""
+def facts_of(
+    connection: sa.Connection, batch: int | None = None, kinds: Collection[str] = ()
+) -> list[BookedFact]:
+    """The facts that a batch booked, or all, or those of some kinds, in order."""
     table = tables.facts
     query = sa.select(table).order_by(table.c.batch, table.c.sequence)
     if batch is not None:
         query = query.where(table.c.batch == batch)
+    if kinds:
+        query = query.where(table.c.kind.in_(sorted(kinds)))
     return [
         BookedFact(row.batch, Fact(row.fact_id, row.at_us, row.kind, row.body, row.by))
         for row in connection.execute(query)
