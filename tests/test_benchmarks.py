@@ -10,7 +10,7 @@ from decimal import Decimal
 import pytest
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import affinity, importing, oracle, rating
+from benchmarks import affinity, importing, oracle, overspend, rating
 from steelyard import studio
 from steelyard.clerk import files
 
@@ -83,3 +83,21 @@ def test_the_oracle_names_why_a_figure_differs(used, charged, why):
     said = oracle.Said((charged, fault), (ours, None))
     found = [(each.whose, each.why) for each in oracle.differences(known, [usage], [said])]
     assert found == ([] if why is None else [("litellm", why)])
+
+
+CALLS_TOLD = [
+    # what other calls took, when one was refused, after how long, and whether it need not have been
+    ("all is spent", [(0.0, 0.1, 550)], ("cover_used_up", 0.5, 0.0), 0),
+    ("much is left, and it did not wait", [(0.0, 0.1, 10)], ("cover_used_up", 0.5, 0.0), 1),
+    ("it waited, and all was held", [(0.0, 9.0, 10)] * 600, ("cover_held", 2.5, 2.0), 0),
+    ("it waited, and much lay there", [(0.0, 0.1, 10)], ("cover_held", 2.5, 2.0), 1),
+    ("the store was away", [(0.0, 0.1, 10)], ("cover_unknown", 2.5, 2.0), 0),
+]
+
+
+@pytest.mark.parametrize(("others", "refused", "false"), [row[1:] for row in CALLS_TOLD])
+def test_what_counts_as_a_false_refusal(others, refused, false):
+    told = [overspend.Told(*times, "ok", used * 10**9, 0) for *times, used in others]
+    code, ended_s, waited_s = refused
+    told.append(overspend.Told(ended_s - waited_s, ended_s, code, None, waited_s))
+    assert overspend.false_refusals(told) == false

@@ -31,8 +31,9 @@ _ENDLESS = 2**52
 class Slice:
     """What a worker has of a purse: ``granted``, of which a part is ``spent`` and a part ``held``.
 
-    ``spent`` counts from the worker's beginning. ``waiting`` calls have no room in it. ``told`` is
-    how much the store knows to be spent, ``total`` what all workers have spent, as it said last.
+    ``spent`` counts from the worker's beginning, ``peak`` is the most that was held lately.
+    ``waiting`` calls have no room in it. ``told`` is how much the store knows to be spent,
+    ``total`` what all workers have spent, as it said last.
     """
 
     __slots__ = (
@@ -45,6 +46,7 @@ class Slice:
         "left",
         "low",
         "noticed",
+        "peak",
         "purse",
         "sought",
         "spent",
@@ -59,6 +61,7 @@ class Slice:
         self.granted = 0
         self.spent = 0
         self.held = 0
+        self.peak = 0
         self.told = 0
         self.total = 0
         self.left = 0
@@ -84,7 +87,8 @@ class Slice:
 
     def hold(self, amount: int) -> None:
         """Hold so much for a call."""
-        self.held += amount
+        held = self.held = self.held + amount
+        self.peak = max(self.peak, held)
         if not self.ahead:
             self.ahead = FIRST_CALLS * amount
             self.low = self.ahead // LOW_PARTS
@@ -116,6 +120,7 @@ class Slice:
         else:
             self.idle += 1
         self.used = 0
+        self.peak = max(self.held, self.peak // 2)
 
     def wish(self, waiting: Sequence[int]) -> Wish | None:
         """What to tell the store and ask of it; None when there is nothing new to say.
@@ -135,12 +140,15 @@ class Slice:
         if waiting:
             self.ahead = self.ahead or FIRST_CALLS * waiting[0]
             first = lots(taken + waiting[0], lot)
-            best = lots(taken + sum(waiting) + (0 if self.sought else self.ahead), lot)
-            return Wish(purse.name, size, spent, floor, first, best, purse.until_us, short=True)
+            ahead = 0 if self.sought else self.ahead + self.peak - self.held
+            best = lots(taken + sum(waiting) + max(0, ahead), lot)
+            # What is offered back can't be used until the answer is here: not without need.
+            kept = floor if self.sought else max(floor, granted)
+            return Wish(purse.name, size, spent, kept, first, best, purse.until_us, short=True)
         if self.sought or self.idle >= IDLE_BEATS:
             best = floor
         else:
-            best = max(granted, lots(taken + self.ahead, lot))
+            best = max(granted, lots(self.spent + max(self.held, self.peak) + self.ahead, lot))
         if granted == floor == best and spent == lots(self.told, lot):
             return None
         return Wish(purse.name, size, spent, floor, floor, best, purse.until_us)
