@@ -97,7 +97,9 @@ CALLS_TOLD = [
 
 @pytest.mark.parametrize(("others", "refused", "false"), [row[1:] for row in CALLS_TOLD])
 def test_what_counts_as_a_false_refusal(others, refused, false):
-    told = [overspend.Told(*times, "ok", used * 10**9, 0) for *times, used in others]
+    told = [
+        overspend.Told(began_s, end_s, "ok", used * 10**9, 0) for began_s, end_s, used in others
+    ]
     code, ended_s, waited_s = refused
     told.append(overspend.Told(ended_s - waited_s, ended_s, code, None, waited_s))
     assert overspend.false_refusals(told) == false
