@@ -20,7 +20,7 @@ from benchmarks import load, peers, profiling
 from benchmarks.backends import BACKENDS
 from benchmarks.load import Mock
 from benchmarks.peers import Peer
-from steelyard.app import ALLOWANCES_VARIABLE
+from steelyard.covering import ALLOWANCES_VARIABLE
 
 CONNECTIONS, ROUNDS, SECONDS = 32, 5, 3
 

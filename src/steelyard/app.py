@@ -6,7 +6,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,11 +18,9 @@ from steelyard.values.clock import Clock
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from steelyard.catalogue.documents import Deployment, Edition
+    from steelyard.catalogue.documents import Deployment
     from steelyard.catalogue.phrases import Language
-    from steelyard.clerk.releasing import Keeper, Spending
     from steelyard.clerk.run import Clerk, Outcome
-    from steelyard.dispatch.leasing import AllowanceStore
     from steelyard.dispatch.purses import Funds
     from steelyard.dispatch.snapshot import Snapshot
     from steelyard.governance.funding import Funding
@@ -36,10 +34,6 @@ if TYPE_CHECKING:
     from steelyard.store.keys import Keys
     from steelyard.upstream.transport import Limits, Transport
     from steelyard.values.facts import Fact
-
-ALLOWANCES_VARIABLE = "STEELYARD_ALLOWANCES"
-"""The environment variable with the URL of where shared limits are kept, should it not be a file.
-"""
 
 DATABASE_VARIABLE = "STEELYARD_DATABASE"
 """The environment variable with the URL of a PostgreSQL database, should the books be in one."""
@@ -357,67 +351,6 @@ def say(opened: Studio, engine: sa.Engine, clock: Clock, fact: Fact) -> bool:
         journal.fact(fact)
     book_journal(opened, engine, clock, lambda _: None)
     return True
-
-
-def open_allowances(opened: Studio) -> AllowanceStore:
-    """Open the store of shared limits: ``allowances.db`` in the folder, or the environment's.
-
-    Raises: StoreAwayError when it can't be reached.
-    """
-    from steelyard.store import engines
-    from steelyard.store.allowances import SqlAllowances
-    from steelyard.store.valkey_allowances import SCHEMES, ValkeyAllowances
-
-    url = os.environ.get(ALLOWANCES_VARIABLE) or engines.sqlite_url(opened.root / "allowances.db")
-    return ValkeyAllowances(url) if url.startswith(SCHEMES) else SqlAllowances(url)
-
-
-def check_allowances(opened: Studio, clock: Clock) -> list[str]:
-    """Where the store of shared limits and the journal disagree; nothing where nothing is limited.
-
-    Raises: StoreAwayError, DamageError.
-    """
-    from steelyard.clerk import releasing
-    from steelyard.dispatch.cover import KEPT_US
-
-    if not open_funds(opened).bound:
-        return []
-    store = open_allowances(opened)
-    try:
-        spending, since_us = _spending(opened), clock.wall_us() - KEPT_US
-        return list(releasing.differences(store, opened.root / "journal", spending, since_us))
-    finally:
-        store.close()
-
-
-def open_keeper(opened: Studio, store: AllowanceStore, clock: Clock) -> Keeper:
-    """Open who keeps a store of shared limits true to the journal."""
-    from steelyard.clerk.releasing import Keeper
-    from steelyard.dispatch import purses
-
-    stamp = purses.stamp(open_funds(opened))
-    return Keeper(store, opened.root / "journal", _spending(opened), stamp, clock)
-
-
-def _spending(opened: Studio) -> Spending:
-    from steelyard.clerk.releasing import Spending
-
-    def editions(numbers: Iterable[int]) -> Mapping[int, Edition]:
-        engine = open_database(opened)
-        try:
-            found = open_books(engine).editions(numbers)
-        finally:
-            engine.dispose()
-        return {number: each for number, (_, each) in found.items()}
-
-    def known() -> Mapping[str, Key]:
-        engine = open_database(opened)
-        try:
-            return {each.id: each for each in (*open_keys(engine).all(), *opened.keys)}
-        finally:
-            engine.dispose()
-
-    return Spending(open_funds(opened), known, editions)
 
 
 def engine_socket(opened: Studio, deployment: str) -> Path:

@@ -7,24 +7,87 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from steelyard import app, published
-from steelyard.clerk.releasing import Keeper
+from steelyard.catalogue.documents import Edition
+from steelyard.clerk import releasing
+from steelyard.clerk.releasing import Keeper, Spending
 from steelyard.dispatch import purses
-from steelyard.dispatch.cover import Cover
+from steelyard.dispatch.cover import KEPT_US, Cover
 from steelyard.dispatch.desk import Desk
 from steelyard.dispatch.leasing import AllowanceStore, Notice, StoreAwayError
 from steelyard.dispatch.paying import Paying
+from steelyard.governance.keys import Key
 from steelyard.metering.recovery import Recovery
 from steelyard.metering.segments import DamageError
+from steelyard.store import engines
+from steelyard.store.allowances import SqlAllowances
+from steelyard.store.valkey_allowances import SCHEMES, ValkeyAllowances
 from steelyard.studio import Studio
 from steelyard.values import money
 from steelyard.values.clock import Clock
 
 LOOK_S = 0.25
 """How often a store is looked at that does not know this worker yet."""
+
+
+ALLOWANCES_VARIABLE = "STEELYARD_ALLOWANCES"
+"""The environment variable with the URL of where shared limits are kept, should it not be a file.
+"""
+
+
+def open_allowances(opened: Studio) -> AllowanceStore:
+    """Open the store of shared limits: ``allowances.db`` in the folder, or the environment's.
+
+    Raises: StoreAwayError when it can't be reached.
+    """
+    url = os.environ.get(ALLOWANCES_VARIABLE) or engines.sqlite_url(opened.root / "allowances.db")
+    return ValkeyAllowances(url) if url.startswith(SCHEMES) else SqlAllowances(url)
+
+
+def check_allowances(opened: Studio, clock: Clock) -> list[str]:
+    """Where the store of shared limits and the journal disagree; nothing where nothing is limited.
+
+    Raises: StoreAwayError, DamageError.
+    """
+    if not app.open_funds(opened).bound:
+        return []
+    store = open_allowances(opened)
+    try:
+        spending, since_us = _spending(opened), clock.wall_us() - KEPT_US
+        return list(releasing.differences(store, opened.root / "journal", spending, since_us))
+    finally:
+        store.close()
+
+
+def open_keeper(opened: Studio, store: AllowanceStore, clock: Clock) -> Keeper:
+    """Open who keeps a store of shared limits true to the journal."""
+    stamp = purses.stamp(app.open_funds(opened))
+    return Keeper(store, opened.root / "journal", _spending(opened), stamp, clock)
+
+
+def _spending(opened: Studio) -> Spending:
+
+    def editions(numbers: Iterable[int]) -> Mapping[int, Edition]:
+        engine = app.open_database(opened)
+        try:
+            found = app.open_books(engine).editions(numbers)
+        finally:
+            engine.dispose()
+        return {number: each for number, (_, each) in found.items()}
+
+    def known() -> Mapping[str, Key]:
+        engine = app.open_database(opened)
+        try:
+            return {each.id: each for each in (*app.open_keys(engine).all(), *opened.keys)}
+        finally:
+            engine.dispose()
+
+    return Spending(app.open_funds(opened), known, editions)
 
 
 class Keeping:
@@ -55,8 +118,8 @@ class Keeping:
         opened = published.read(self._root).studio
         self._keeper = None
         if app.open_funds(opened).bound:
-            self._store = self._store or app.open_allowances(opened)
-            self._keeper = app.open_keeper(opened, self._store, self._clock)
+            self._store = self._store or open_allowances(opened)
+            self._keeper = open_keeper(opened, self._store, self._clock)
         self._seen_ns = seen_ns
 
 
@@ -85,15 +148,13 @@ class Covering:
             desk.paying = None
             return
         if self._cover is None:
-            store = await asyncio.to_thread(app.open_allowances, opened)
+            store = await asyncio.to_thread(open_allowances, opened)
             cover = self._cover = Cover(store, self._writer, desk.clock, stamp, _tell)
             self._tasks = [
                 asyncio.create_task(each())
                 for each in (cover.keep, self._build_up, self._end_when_lost)
             ]
-        self._keeper = await asyncio.to_thread(
-            app.open_keeper, opened, self._cover.store, desk.clock
-        )
+        self._keeper = await asyncio.to_thread(open_keeper, opened, self._cover.store, desk.clock)
         self._cover.turn_to(stamp)
         desk.paying = Paying(self._cover, desk.limits.total_s, desk.limits.queue_s)
 

@@ -12,7 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from steelyard import app, machines
+from steelyard import app, covering, machines
 from steelyard.clerk.audit import Proof, audit
 from steelyard.clerk.difference import DifferenceError
 from steelyard.cli.booked import FAULTS
@@ -61,7 +61,7 @@ def command(folder: Path, as_json: bool) -> None:
 def _limits(opened: Studio) -> list[str]:
     """Where the store of shared limits says something else than the journal."""
     try:
-        return app.check_allowances(opened, app.SystemClock())
+        return covering.check_allowances(opened, app.SystemClock())
     except StoreAwayError:
         click.echo("steelyard: the store of shared limits is away, and not compared", err=True)
         return []

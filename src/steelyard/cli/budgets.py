@@ -15,7 +15,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from steelyard import app
+from steelyard import app, covering
 from steelyard.catalogue.sheets import suggestion
 from steelyard.cli.booked import FAULTS
 from steelyard.cli.failing import fail
@@ -171,7 +171,7 @@ def _opened(folder: Path) -> Generator[_Open]:
     try:
         engine = app.open_database(studio)
         try:
-            store = app.open_allowances(studio)
+            store = covering.open_allowances(studio)
             held = {each.purse: each for each in store.held()}
             store.close()
             yield _Open(studio, engine, app.open_funds(studio, engine), held)
@@ -220,7 +220,7 @@ def _size(funds: Funds, purse: str) -> tuple[int | None, str]:
 
 def _notices(opened: _Open) -> list[dict[str, object]]:
     """Each notice as a CloudEvent. Source: CloudEvents 1.0.2, JSON event format."""
-    store = app.open_allowances(opened.studio)
+    store = covering.open_allowances(opened.studio)
     try:
         return [
             {
