@@ -183,6 +183,25 @@ def test_what_is_due_is_shown_booked_and_invoiced(run):
     assert audited["money"]["CNY"]["charged_pico"] == 100_160 * 10**12
 
 
+def test_a_closed_month_is_charged_again_by_a_corrected_fee(run, tmp_path):
+    run("record", "acme-2026", "team", "begun", "large", "--at", "2026-01-10", "--units", "seats=2")
+    run("2026-01", group="close")
+    file = tmp_path / "contracts" / "acme.toml"
+    file.write_text(STUDIO["contracts/acme.toml"].replace('"80.00"', '"70.00"'), "utf-8")
+
+    def due(month, *more):
+        told = run("due", "acme-2026", month, "--json", *more, group="contract").stdout
+        return sum(each["amount_pico"] for each in json.loads(told)["lines"]) // 10**12
+
+    assert due("2026-01") == 160
+    assert due("2026-01", "--again") == 140
+    assert due("2026-01", "--again", "--book") == 140
+    assert due("2026-01", "--again", "--book") == 140  # nothing more is booked
+    closed = json.loads(run("2026-02", "--json", group="close").stdout)
+    assert closed["documents"][0]["total"] == "120.00"  # 140 of its own, 20 given back
+    assert json.loads(run("--json", group="audit").stdout)["whole"]
+
+
 def test_what_is_charged_by_period_is_shown_with_the_prices(run):
     assert (
         "team: small 50.00, large 80.00 CNY a month"

@@ -49,10 +49,10 @@ class Booked(msgspec.Struct, frozen=True, kw_only=True):
     standing: Standing
     correct: Callable[[Correction], int]
     """Carries a correction out; the batch that did it."""
-    charge: Callable[[str, int | None], int]
-    """Books what is due of a period by the period, all or before an instant: by which batch."""
-    due: Callable[[str, str], list[Line]]
-    """What is due of a contract in a period, as it stands now."""
+    charge: Callable[[Order], int]
+    """Books what is due by the period: by which batch."""
+    due: Callable[[Order, str], list[Line]]
+    """What is due of a contract by the period, as it stands now."""
 
 
 @contextmanager
@@ -70,12 +70,11 @@ def booked(folder: Path) -> Generator[Booked]:
             _say_what_is_unread(app.book_journal(opened, engine, clock, lambda _: None))
             closings = app.open_closings(opened, engine)
 
-            def charge(period: str, until_us: int | None = None) -> int:
-                order = Order(period=period, edition=edition, until_us=until_us)
+            def charge(order: Order) -> int:
                 return charging.charge_period(opened, engine, clock, order)
 
-            def due(contract: str, period: str) -> list[Line]:
-                return charging.due(opened, engine, Order(period=period, edition=edition), contract)
+            def due(order: Order, contract: str) -> list[Line]:
+                return charging.due(opened, engine, order, contract)
 
             def correct(correction: Correction) -> int:
                 return waiting.correct(opened, engine, clock, correction)

@@ -14,6 +14,7 @@ from rich.table import Table
 from steelyard import app
 from steelyard.clerk import closing as closings
 from steelyard.clerk.closing import Closing, Refused
+from steelyard.clerk.periodic import Order
 from steelyard.clerk.printing import coins
 from steelyard.clerk.publishing import publish
 from steelyard.cli.booked import Booked, booked
@@ -63,6 +64,7 @@ def read_month(text: str) -> periods.Month:
 
 def _close(books: Booked, month: periods.Month, *, early: bool) -> Closing:
     by_period = any(each.items for each in books.studio.edition.contracts)
+    order = Order(period=str(month), edition=books.edition)
     made = closings.close(
         books.closings,
         books.edition,
@@ -70,7 +72,7 @@ def _close(books: Booked, month: periods.Month, *, early: bool) -> Closing:
         month,
         app.SystemClock().wall_us(),
         early=early,
-        charge=(lambda: books.charge(str(month), None)) if by_period else None,
+        charge=(lambda: books.charge(order)) if by_period else None,
     )
     if isinstance(made, Refused):
         fail(made.sentence)

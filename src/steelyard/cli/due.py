@@ -16,6 +16,7 @@ from steelyard.catalogue.documents import Contract
 from steelyard.catalogue.items import titles
 from steelyard.catalogue.phrases import Language, meter
 from steelyard.catalogue.sheets import suggestion
+from steelyard.clerk.periodic import Order
 from steelyard.cli.booked import booked
 from steelyard.cli.failing import fail
 from steelyard.rating.lines import Line
@@ -26,16 +27,25 @@ from steelyard.values import ids, meters, money, periods
 @click.argument("contract")
 @click.argument("period", required=False)
 @click.option("--book", "now", is_flag=True, help="Book what is due until now, of all contracts.")
+@click.option("--again", is_flag=True, help="A closed month by the documents as they are now.")
 @click.option("--zh", "chinese", is_flag=True, help="Meters in Chinese.")
 @click.option("--json", "as_json", is_flag=True, help="Print an object for a machine.")
 @click.pass_obj
 def command(
-    folder: Path, contract: str, period: str | None, now: bool, chinese: bool, as_json: bool
+    folder: Path,
+    contract: str,
+    period: str | None,
+    now: bool,
+    again: bool,
+    chinese: bool,
+    as_json: bool,
 ) -> None:
     """Show what is due of CONTRACT in PERIOD (2026-11; this month) besides its calls.
 
     Fees, reservations, milestones and the like, as events and calls stand now. `steelyard close`
-    books them; what is paid in advance can be booked before that.
+    books them; what is paid in advance can be booked before that. After a fee was corrected,
+    --again shows a closed month as it should have been; with --book the difference, of it and of
+    the months since, goes into the first open one.
     """
     at_us = app.SystemClock().wall_us()
     with booked(folder) as books:
@@ -49,9 +59,13 @@ def command(
             periods.month(month)
         except periods.PeriodError as exc:
             raise click.UsageError(str(exc)) from exc
+        again_from = month if again else None
+        order = Order(period=month, edition=books.edition, again_from=again_from)
         if now:
-            books.charge(month, at_us)
-        found = books.due(contract, month)
+            opens = books.standing.head().first_open or month
+            last = max(month, opens) if again else month
+            books.charge(msgspec.structs.replace(order, period=last, until_us=at_us))
+        found = books.due(order, contract)
     if as_json:
         shown = [
             msgspec.structs.asdict(each) | {"call_id": ids.text(each.call_id)} for each in found
