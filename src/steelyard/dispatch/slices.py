@@ -13,7 +13,7 @@ from steelyard.dispatch.purses import Purse, lots
 AHEAD_S = 4
 """A slice is to last for so long, if there is plenty."""
 
-FIRST_CALLS = 16
+FIRST_CALLS = 64
 """For how many calls like the first a worker asks at once, before it knows what it uses."""
 
 IDLE_BEATS = 4
@@ -89,6 +89,7 @@ class Slice:
         """Hold so much for a call."""
         held = self.held = self.held + amount
         self.peak = max(self.peak, held)
+        self.idle = 0
         if not self.ahead:
             self.ahead = FIRST_CALLS * amount
             self.low = self.ahead // LOW_PARTS
