@@ -14,7 +14,7 @@ import click
 import pytest
 import yaml
 
-from steelyard import app, machines
+from steelyard import app, covering, machines
 from steelyard.cli.main import cli
 from steelyard.cli.up import ROLES
 from tests.fixtures.gateway import write_studio
@@ -23,7 +23,7 @@ from tests.fixtures.whole import up
 DEPLOY = Path(__file__).parents[1] / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 KNOWN = {
-    app.ALLOWANCES_VARIABLE,
+    covering.ALLOWANCES_VARIABLE,
     app.DATABASE_VARIABLE,
     machines.VARIABLE,
     "STEELYARD_STUDIO",

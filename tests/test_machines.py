@@ -253,6 +253,7 @@ async def test_a_day_at_two_machines_is_booked_whole(tmp_path, shared):
         audited = await asyncio.to_thread(
             lambda folder=folder: run(folder, "audit", "--json", env=shared.env)
         )
+        assert audited.returncode == 0, audited.stderr
         proof = msgspec.json.decode(audited.stdout)
         assert proof["whole"], audited.stdout
         assert (proof["calls"], proof["unbooked"], proof["conflicts"]) == (total, 0, 0)

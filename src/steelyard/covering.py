@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from steelyard import app, published
+from steelyard import app, machines, published
 from steelyard.catalogue.documents import Edition
 from steelyard.clerk import releasing
 from steelyard.clerk.releasing import Keeper, Spending
@@ -59,7 +59,9 @@ def check_allowances(opened: Studio, clock: Clock) -> list[str]:
     store = open_allowances(opened)
     try:
         spending, since_us = _spending(opened), clock.wall_us() - KEPT_US
-        return list(releasing.differences(store, opened.root / "journal", spending, since_us))
+        journal, alone = machines.booked_journal(opened), not machines.share_journals()
+        found = releasing.differences(store, journal, spending, since_us, complete=alone)
+        return list(found)
     finally:
         store.close()
 

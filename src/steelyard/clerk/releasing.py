@@ -128,12 +128,13 @@ class Keeper:
 
 
 def differences(
-    store: AllowanceStore, journal: Path, spending: Spending, since_us: int
+    store: AllowanceStore, journal: Path, spending: Spending, since_us: int, *, complete: bool
 ) -> Iterator[str]:
     """Where a store of shared limits and the journal disagree, a sentence each.
 
     Of writers that are released the store has what their journals say; of the living at most that,
-    since they tell it now and then.
+    since they tell it now and then. A journal is ``complete`` where no machine may have more of it
+    than it has shipped; of another one only what it has can be missing in the store.
     Raises: StoreAwayError, DamageError.
     """
     stamp, _, released = store.state()
@@ -149,7 +150,8 @@ def differences(
                 least[purse] = least.get(purse, 0) + units
     for purse in sorted(held.keys() | least.keys()):
         spent = held[purse].spent if purse in held else 0
-        if not least.get(purse, 0) <= spent <= most.get(purse, 0):
+        more = complete and spent > most.get(purse, 0)
+        if more or spent < least.get(purse, 0):
             said = f"{least.get(purse, 0)} to {most.get(purse, 0)}"
             yield f"{purse}: {spent} lots are spent in the store, {said} in the journal"
 
