@@ -51,6 +51,8 @@ def commands(
 def cli_sections() -> Iterator[str]:
     """A heading and the help of each command, as a terminal shows it."""
     for path, context in commands(cli, "steelyard"):
+        # A command keeps the names under which it was first asked for help, by whoever asked.
+        vars(context.command)["_help_option"] = None
         text = context.command.get_help(context)
         yield f"## {path}\n\n```text\n{text}\n```"
 
