@@ -100,7 +100,8 @@ def draw(
                     drawn[place] += part_pico
                     rest_pico -= part_pico
     for purse, drawn_pico in zip(open_, drawn, strict=True):
-        at_us = min(purse.end_us, span.end_us) - 1
+        # Never before it was paid, also where it ends in the instant in which it began.
+        at_us = max(min(purse.end_us, span.end_us) - 1, purse.begin_us)
         coins_pico = money.to_coin(drawn_pico, 1, currency)
         left_pico = purse.left_pico - min(coins_pico, purse.left_pico)
         moves = [*told.deposit(at_us, f"{span.month}", purse.account, left_pico - purse.left_pico)]
