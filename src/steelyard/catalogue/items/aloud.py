@@ -158,6 +158,8 @@ def _project(project: Project, currency: str, language: Language) -> Iterator[st
 def _licence(licence: Licence, currency: str, language: Language) -> Iterator[str]:
     if licence.share_ppm is not None:
         yield say(language, "licence_share", percent=_percent(licence.share_ppm))
+        if licence.least_pico:
+            yield say(language, "licence_least", amount=_amount(licence.least_pico, currency))
     else:
         yield _prices(licence.prices, currency, language)
 

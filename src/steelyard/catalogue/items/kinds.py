@@ -156,12 +156,16 @@ class Project(msgspec.Struct, frozen=True, kw_only=True, tag="project"):
 
 
 class Licence(msgspec.Struct, frozen=True, kw_only=True, tag="licence"):
-    """A right that is paid for by what is reported: a part of revenue, or prices by meter."""
+    """A right that is paid for by what is reported: a part of revenue, or prices by meter.
+
+    A part of revenue is at least ``least_pico`` for each report. Unit: pico-units.
+    """
 
     id: str
     title: str
     share_ppm: int | None
     prices: dict[str, int]
+    least_pico: int = 0
 
 
 class Training(msgspec.Struct, frozen=True, kw_only=True, tag="training"):

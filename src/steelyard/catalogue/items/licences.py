@@ -34,6 +34,7 @@ class _Licence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     prorate: Literal["days", "thirtieths", "none"] = "days"
     refund: bool = False
     share: object = None
+    least: object = None
     per_million: dict[str, object] = {}
     per_unit: dict[str, object] = {}
 
@@ -45,7 +46,7 @@ def read(sheet: Sheet, currency: str) -> list[Found[Fee | Licence]]:
         licence: Fee | Licence | None
         match row.value.by:
             case "revenue":
-                licence = _of_revenue(row)
+                licence = _of_revenue(row, currency)
             case "use":
                 licence = _of_use(row)
             case _:
@@ -58,7 +59,7 @@ def read(sheet: Sheet, currency: str) -> list[Found[Fee | Licence]]:
 def _counted(row: Found[_Licence], currency: str) -> Fee | None:
     raw = row.value
     amount = reading.amount(row.sheet, (*row.path, "amount"), raw.amount, currency)
-    if raw.share is not None or raw.per_million or raw.per_unit:
+    if raw.share is not None or raw.least is not None or raw.per_million or raw.per_unit:
         row.fault((), f'by = "{raw.by}" has an amount, and no other price')
         return None
     if amount is None or not reading.lasts(row, raw.valid_from, raw.until):
@@ -79,20 +80,24 @@ def _counted(row: Found[_Licence], currency: str) -> Fee | None:
     )
 
 
-def _of_revenue(row: Found[_Licence]) -> Licence | None:
+def _of_revenue(row: Found[_Licence], currency: str) -> Licence | None:
     raw = row.value
     if raw.share is None or raw.amount is not None or raw.per_million or raw.per_unit:
         row.fault((), 'which part of the revenue? Write share = "3%", and no other price')
         return None
     share = percents.percent(row.sheet, (*row.path, "share"), raw.share, "part")
-    if share is None:
+    least: int | None = 0
+    if raw.least is not None:
+        least = reading.amount(row.sheet, (*row.path, "least"), raw.least, currency)
+    if share is None or least is None:
         return None
-    return Licence(id=raw.id, title=raw.title or raw.id, share_ppm=share, prices={})
+    title = raw.title or raw.id
+    return Licence(id=raw.id, title=title, share_ppm=share, least_pico=least, prices={})
 
 
 def _of_use(row: Found[_Licence]) -> Licence | None:
     raw = row.value
-    if raw.share is not None or raw.amount is not None:
+    if raw.share is not None or raw.least is not None or raw.amount is not None:
         row.fault((), "what is used has prices by meter: per_million or per_unit, and no amount")
         return None
     tables = {"per_million": raw.per_million, "per_unit": raw.per_unit}

@@ -165,6 +165,7 @@ ITEM_PHRASES: dict[str, tuple[str, str]] = {
         "{percent} % of the revenue that is reported.",
         "按申报收入的 {percent}% 收取。",
     ),
+    "licence_least": ("Each report costs at least {amount}.", "每次申报最低收取 {amount}。"),
     "reported": ("what is reported costs {prices}.", "按上报用量计价：{prices}。"),
     "priced_per": ("{meter} {price} for {per}", "{meter}每 {per} {price}"),
     "kept": (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from steelyard.catalogue.items.kinds import Licence, Training
+from steelyard.rating.periods import told
 from steelyard.rating.periods.held import held
 from steelyard.rating.periods.told import Due, Span, Told
 from steelyard.values import money
@@ -18,7 +19,7 @@ MIXED, EPOCHS, TRAINED = "mixed_tokens", "epochs", "training_tokens"
 
 
 def licence(item: Told[Licence], span: Span) -> Iterator[Due]:
-    """A part of the revenue that is reported, or the prices of what is."""
+    """A part of the revenue that is reported and what it is short of the least, or prices."""
     for event in _reported(item, span):
         sold = item.at(event.at_us)
         if sold is None:
@@ -31,6 +32,10 @@ def licence(item: Told[Licence], span: Span) -> Iterator[Due]:
             assert rest == 0
             units = event.units[COINS]
             yield Due(event.at_us, event.id, "revenue", units, price_pico, event.name)
+            short_pico = sold.least_pico - units * price_pico
+            if short_pico > 0:
+                due = Due(event.at_us, event.id, "shortfalls", 1, 0, event.name)
+                yield from told.amount(due, short_pico)
         yield from _priced(sold.prices, event, event.units)
 
 
