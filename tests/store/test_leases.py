@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+import sqlalchemy as sa
 
 from steelyard.clerk.books import BooksMovedError
 from steelyard.store import leases, tables
@@ -41,6 +42,37 @@ def test_a_lease_that_is_renewed_stays(engine):
     assert lease is not None
     leases.renew(engine, lease, FOR_EVER_S)
     assert leases.take(engine, "clerk", "b", FOR_EVER_S) is None
+
+
+@pytest.mark.parametrize("jump_s", [3600.0, -3600.0, 10.0**8, -(10.0**8)])
+def test_a_database_whose_clock_jumps_has_one_holder_and_it_is_told(engine, jump_s):
+    """Set forth, a lease seems to be over; set back, to last longer than any is taken for."""
+    first = leases.take(engine, "clerk", "a", FOR_EVER_S)
+    assert first is not None
+    jump(engine, jump_s)
+    second = leases.take(engine, "clerk", "b", FOR_EVER_S)
+    assert second == Lease("clerk", 2), "nobody waits for what a clock says"
+    with pytest.raises(LeaseLostError):
+        leases.renew(engine, first, FOR_EVER_S)
+    leases.renew(engine, second, FOR_EVER_S)
+    assert leases.take(engine, "clerk", "c", FOR_EVER_S) is None
+
+
+@pytest.mark.parametrize("jump_s", [3600.0, -3600.0])
+def test_a_lease_that_is_renewed_in_time_outlives_a_jump(engine, jump_s):
+    first = leases.take(engine, "clerk", "a", FOR_EVER_S)
+    assert first is not None
+    jump(engine, jump_s)
+    leases.renew(engine, first, FOR_EVER_S)
+    assert leases.take(engine, "clerk", "b", FOR_EVER_S) is None
+
+
+def jump(engine, seconds: float) -> None:
+    """Set the database's clock: that is to say, all that it has written down the other way."""
+    table = tables.leases
+    with engine.begin() as connection:
+        moved = table.c.until_us - int(seconds * 1_000_000)
+        connection.execute(sa.update(table).values(until_us=moved))
 
 
 def test_a_clerk_that_lost_its_lease_books_nothing(tmp_path, url):

@@ -15,14 +15,14 @@ from steelyard.catalogue import offers
 from steelyard.catalogue.documents import Edition
 from steelyard.catalogue.offers import Called, Offer
 from steelyard.dispatch import leasing, purses
-from steelyard.dispatch.cover import KEPT_US
+from steelyard.dispatch.cover import KEPT_US, SURE_US
 from steelyard.dispatch.leasing import AllowanceStore
 from steelyard.dispatch.purses import Funds, Payment, lots
 from steelyard.governance.keys import Key
 from steelyard.metering import recovery, segments
 from steelyard.metering.recovery import Recovery
 from steelyard.rating import bounds, scalar
-from steelyard.values.clock import Clock
+from steelyard.values.clock import Clock, Past
 from steelyard.values.usage import UsageRecord
 
 WORKERS = "gateway-"
@@ -86,6 +86,7 @@ class Keeper:
         self._spending = spending
         self._stamp = stamp
         self._clock = clock
+        self._past = Past(clock, SURE_US)
         self._over: set[str] = set()
         """Writers that are known to be dead, whose journals are whole."""
 
@@ -95,6 +96,7 @@ class Keeper:
         What killed writers left is closed before; what that did comes back, should it be anything.
         Raises: StoreAwayError; DamageError for a journal that can't be read.
         """
+        forgotten_us = self._past.look() - KEPT_US
         stamp, living, released = self._store.state()
         if stamp not in {self._stamp, leasing.building(self._stamp)}:
             self._store.clear(stamp, self._stamp)
@@ -108,7 +110,7 @@ class Keeper:
             if self._is_over(writer):
                 self.release(writer)
         if stamp == self._stamp:
-            self._store.forget(self._clock.wall_us() - KEPT_US)
+            self._store.forget(forgotten_us)
         elif not {each for each in written if each.startswith(WORKERS)} - self._over - living:
             self._store.open(self._stamp)
         return found
@@ -118,7 +120,7 @@ class Keeper:
 
         Raises: StoreAwayError, DamageError.
         """
-        since_us = self._clock.wall_us() - KEPT_US
+        since_us = self._past.until_us - KEPT_US
         self._store.release(writer, self._spending.of(records(self._journal, writer), since_us))
 
     def _is_over(self, writer: str) -> bool:

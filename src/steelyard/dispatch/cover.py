@@ -24,7 +24,7 @@ from steelyard.dispatch.leasing import (
 from steelyard.dispatch.purses import Purse
 from steelyard.dispatch.slices import Slice
 from steelyard.values import money
-from steelyard.values.clock import Clock
+from steelyard.values.clock import Clock, Past
 
 BEAT_S = 1
 """How often a worker tells what is new, if only that it is there."""
@@ -44,6 +44,9 @@ CALLS_MAX, WISHES_MAX = 64, 500
 
 KEPT_US = 8 * 24 * 3_600_000_000
 """How long after its window a purse is remembered: calls may end late, and clocks be wrong."""
+
+SURE_US = 3_600_000_000
+"""For how long a clock has to say that a window is over before it is believed."""
 
 FRESH_US = 1_000_000
 """How long what the store said of a purse that is used up is good enough to refuse by."""
@@ -134,6 +137,7 @@ class Cover:
         """Where the store is asked: one question at a time, beside the calls."""
         self._turn = 0
         self._beaten_us = clock.monotonic_us()
+        self._past = Past(clock, SURE_US)
         self.away = False
         self.met = False
         """Whether the store knows of this worker, and leases."""
@@ -269,6 +273,7 @@ class Cover:
         if passed_us < BEAT_S * 1_000_000:
             return False
         self._beaten_us = now_us
+        self._past.look()
         for each in self.slices.values():
             each.beat(passed_us)
         return True
@@ -392,7 +397,7 @@ class Cover:
 
     def _forget(self) -> None:
         """Forget purses whose window is long over."""
-        before_us = self._clock.wall_us() - KEPT_US
+        before_us = self._past.until_us - KEPT_US
         for name, each in tuple(self.slices.items()):
             if each.purse.until_us < before_us and each.over:
                 del self.slices[name]

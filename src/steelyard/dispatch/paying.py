@@ -58,6 +58,8 @@ class Way(NamedTuple):
 
     known: Snapshot
     """What it was found by: of another one it says nothing."""
+    from_us: int
+    """Of calls before it says nothing: of such as come when the clock was set back."""
     until_us: int
     slices: tuple[Slice, ...]
     highest: Highest
@@ -87,7 +89,8 @@ class Paying:
         """Hold what a call may cost, without waiting; the call comes back with what it holds."""
         name = (call.key.sha256, call.ask.model)
         way = self._ways.get(name)
-        if way is None or way.known is not known or call.arrival.at_us >= way.until_us:
+        at_us = call.arrival.at_us
+        if way is None or way.known is not known or not way.from_us <= at_us < way.until_us:
             way = self._find(known, call, plan, name)
         if not way.slices:
             return call
@@ -148,6 +151,7 @@ class Paying:
         drawn_on = purses.purses(known.funds, payment)
         way = self._ways[name] = Way(
             known,
+            at_us,
             min((each.until_us for each in drawn_on), default=purses.NEVER_US),
             self.cover.slices_of(drawn_on),
             bounds.highest(found, self._compute_ms_max, ANSWER_BYTES_MAX),

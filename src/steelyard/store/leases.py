@@ -2,7 +2,8 @@
 
 Each lease has a token, higher than all before it. Whoever acts under a lease shows its token in the
 very transaction that acts: one that has slept through its time is refused, whatever it believes.
-Time is the database's.
+Time is the database's. Should its clock be set back, a lease seems to last longer than any is taken
+for: whoever comes then takes it, and its holder is told.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _TAKE = """
     VALUES (:name, :holder, 1, {now} + :for_us)
     ON CONFLICT (name) DO UPDATE
     SET holder = excluded.holder, token = leases.token + 1, until_us = excluded.until_us
-    WHERE leases.until_us < {now}
+    WHERE leases.until_us < {now} OR leases.until_us > {now} + :for_us
     RETURNING token
 """
 

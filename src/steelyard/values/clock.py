@@ -1,4 +1,4 @@
-"""The clock's Protocol, one that stands still for tests, and one for those who wait."""
+"""The clock's Protocol, one that stands still for tests, and what is over by one that may jump."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ class FixedClock:
     def __init__(self, wall_us: int = 1_795_478_400_000_000) -> None:
         """Stand at ``wall_us``; the default is 2026-11-24 00:00 UTC."""
         self.now_us = wall_us
+        self._stepped_us = 0
 
     def wall_us(self) -> int:
         """Read the time it stands at."""
-        return self.now_us
+        return self.now_us + self._stepped_us
 
     def monotonic_us(self) -> int:
         """Read the same as a monotonic time."""
@@ -35,6 +36,38 @@ class FixedClock:
     def advance(self, us: int) -> None:
         """Move on by ``us`` microseconds."""
         self.now_us += us
+
+    def step(self, us: int) -> None:
+        """Set the wall time forth, or back; no time passes."""
+        self._stepped_us += us
+
+
+class Past:
+    """What is over for certain, by a wall clock that may jump forth, and back within ``sure_us``.
+
+    An instant is over once the clock has said so for that long without taking it back. Unit: µs.
+    """
+
+    def __init__(self, clock: Clock, sure_us: int) -> None:
+        self._clock = clock
+        self._sure_us = sure_us
+        self._seen: tuple[int, int] | None = None
+        """What the wall said, or what by its later word it should have said; and when that was."""
+        self.until_us = 0
+        """What was before this is over; at first nothing is."""
+
+    def look(self) -> int:
+        """Look at the clock; up to when all is over."""
+        wall_us, now_us = self._clock.wall_us(), self._clock.monotonic_us()
+        if self._seen is None:
+            self._seen = wall_us, now_us
+        said_us, since_us = self._seen
+        said_us = min(said_us, wall_us - (now_us - since_us))
+        self._seen = said_us, since_us
+        if now_us - since_us >= self._sure_us:
+            self.until_us = max(self.until_us, said_us)
+            self._seen = wall_us, now_us
+        return self.until_us
 
 
 class Vigil:
