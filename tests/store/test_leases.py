@@ -51,7 +51,8 @@ def test_a_database_whose_clock_jumps_has_one_holder_and_it_is_told(engine, jump
     assert first is not None
     jump(engine, jump_s)
     second = leases.take(engine, "clerk", "b", FOR_EVER_S)
-    assert second == Lease("clerk", 2), "nobody waits for what a clock says"
+    assert second is not None, "nobody waits for what a clock says"
+    assert second.token > first.token
     with pytest.raises(LeaseLostError):
         leases.renew(engine, first, FOR_EVER_S)
     leases.renew(engine, second, FOR_EVER_S)
