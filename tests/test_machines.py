@@ -22,6 +22,7 @@ import httpx2
 import msgspec
 import pytest
 import sqlalchemy as sa
+from valkey import Valkey
 
 from steelyard.store import tables
 from tests.fixtures import s3
@@ -34,12 +35,12 @@ pytestmark = [pytest.mark.xdist_group("postgresql"), pytest.mark.timeout(120)]
 DAY = Path(__file__).parent / "data" / "traces" / "servegen-r1-hours.csv"
 THINNED = 240
 SHORTENED = 40
-ANSWERED, USED_UP, UNKNOWN = 200, 403, 503
+ANSWERED, USED_UP, HELD, UNKNOWN = 200, 403, 429, 503
 DATABASES = ("STEELYARD_DATABASE", "STEELYARD_ALLOWANCES")
 AT_ONCE = 4
 AN_HOUR = 6
 
-postgresql = databases.postgresql
+postgresql, valkey = databases.postgresql, databases.valkey
 
 
 class Call(NamedTuple):
@@ -217,6 +218,21 @@ async def both(folders: list[Path], env: Mapping[str, str]) -> AsyncGenerator[li
             await asyncio.to_thread(each.__exit__, None, None, None)
 
 
+async def prove(folders: list[Path], env: Mapping[str, str], calls: int) -> None:
+    """See on each machine that the books have each call once, and are whole."""
+    once = await asyncio.to_thread(lambda: run(folders[0], "clerk", "--once", env=env))
+    assert once.returncode == 0, once.stderr
+    for folder in folders:
+        audited = await asyncio.to_thread(
+            lambda folder=folder: run(folder, "audit", "--json", env=env)
+        )
+        assert audited.returncode == 0, audited.stderr
+        proof = msgspec.json.decode(audited.stdout)
+        assert proof["whole"], audited.stdout
+        assert (proof["calls"], proof["unbooked"], proof["conflicts"]) == (calls, 0, 0)
+        assert proof["duplicates"] == 0, "no segment was booked twice"
+
+
 async def test_a_day_at_two_machines_is_booked_whole(tmp_path, shared):
     folders = [write_studio(tmp_path / name, [], SETTINGS) for name in "ab"]
     hours, statuses = day(), Counter[tuple[str, int]]()
@@ -247,19 +263,46 @@ async def test_a_day_at_two_machines_is_booked_whole(tmp_path, shared):
     assert refused <= {ANSWERED, USED_UP, UNKNOWN}
     assert statuses["globex", ANSWERED]
     assert statuses["globex", USED_UP]
-    once = await asyncio.to_thread(lambda: run(folders[0], "clerk", "--once", env=shared.env))
-    assert once.returncode == 0, once.stderr
-    for folder in folders:
-        audited = await asyncio.to_thread(
-            lambda folder=folder: run(folder, "audit", "--json", env=shared.env)
-        )
-        assert audited.returncode == 0, audited.stderr
-        proof = msgspec.json.decode(audited.stdout)
-        assert proof["whole"], audited.stdout
-        assert (proof["calls"], proof["unbooked"], proof["conflicts"]) == (total, 0, 0)
-        assert proof["duplicates"] == 0, "no segment was booked twice"
+    await prove(folders, shared.env, total)
     spent = charged(shared.database, "customer/globex/unbilled")
     assert BUDGET_PICO - WORST_PICO < spent <= BUDGET_PICO, "what is left is too little for a call"
     assert {each.name for each in (folders[0] / "journal").iterdir()}.isdisjoint(
         each.name for each in (folders[1] / "journal").iterdir()
     )
+
+
+async def test_a_store_of_limits_that_is_wiped_in_traffic_gives_nothing_out_twice(
+    tmp_path, shared, valkey
+):
+    """One machine's worker stands still while the store is lost, the other's is killed later."""
+    env = {**shared.env, "STEELYARD_ALLOWANCES": valkey}
+    folders = [write_studio(tmp_path / name, [], f"queue_s = 1\n{SETTINGS}") for name in "ab"]
+    statuses, store = Counter[tuple[str, int]](), Valkey.from_url(valkey)
+
+    async def serve(studios: list[Up]) -> None:
+        await asyncio.gather(*(hour(studio, [], statuses) for studio in studios))
+
+    async def refused(studio: Up) -> None:
+        """Call until there is nothing more to have."""
+        while statuses["globex", UNKNOWN] + statuses["globex", USED_UP] == 0:
+            await hour(studio, [], statuses)
+
+    async with both(folders, env) as studios:
+        first, second = studios
+        await serve(studios)
+        os.kill(second.pids["gateway"], signal.SIGSTOP)
+        store.flushall()
+        await refused(first)
+        assert statuses["globex", UNKNOWN], "nobody knows what the other holds"
+        os.kill(second.pids["gateway"], signal.SIGCONT)
+        await until(lambda: (store.get("{steelyard}:stamp") or b"building").find(b"building") < 0)
+        os.kill(first.pids["gateway"], signal.SIGKILL)
+        store.flushall()
+        while not statuses["globex", USED_UP]:
+            await serve([second])
+    store.flushall()
+    store.close()
+    assert {status for _, status in statuses} <= {ANSWERED, USED_UP, HELD, UNKNOWN}
+    await prove(folders, env, statuses["globex", ANSWERED])
+    spent = charged(shared.database, "customer/globex/unbilled")
+    assert BUDGET_PICO - WORST_PICO < spent <= BUDGET_PICO

@@ -9,13 +9,17 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
 
 from steelyard import app, machines, published
 from steelyard.catalogue.documents import Edition
 from steelyard.clerk import releasing
 from steelyard.clerk.releasing import Keeper, Spending
+from steelyard.clerk.shipping import ObjectsError
 from steelyard.dispatch import purses
 from steelyard.dispatch.cover import KEPT_US, Cover
 from steelyard.dispatch.desk import Desk
@@ -26,6 +30,7 @@ from steelyard.metering.recovery import Recovery
 from steelyard.metering.segments import DamageError
 from steelyard.store import engines
 from steelyard.store.allowances import SqlAllowances
+from steelyard.store.roster import Roster
 from steelyard.store.valkey_allowances import SCHEMES, ValkeyAllowances
 from steelyard.studio import Studio
 from steelyard.values import money
@@ -69,27 +74,67 @@ def check_allowances(opened: Studio, clock: Clock) -> list[str]:
 def open_keeper(opened: Studio, store: AllowanceStore, clock: Clock) -> Keeper:
     """Open who keeps a store of shared limits true to the journal."""
     stamp = purses.stamp(app.open_funds(opened))
-    return Keeper(store, opened.root / "journal", _spending(opened), stamp, clock)
+    spending, elsewhere = _spending(opened), _Elsewhere(opened)
+    return Keeper(store, opened.root / "journal", spending, stamp, clock, elsewhere)
+
+
+@contextlib.contextmanager
+def _database(opened: Studio) -> Generator[sa.Engine]:
+    """The studio's database, for what a store of shared limits can't be without.
+
+    Raises: StoreAwayError when it can't be reached.
+    """
+    try:
+        engine = app.open_database(opened)
+        try:
+            yield engine
+        finally:
+            engine.dispose()
+    except OperationalError as exc:
+        raise StoreAwayError from exc
 
 
 def _spending(opened: Studio) -> Spending:
 
     def editions(numbers: Iterable[int]) -> Mapping[int, Edition]:
-        engine = app.open_database(opened)
-        try:
+        with _database(opened) as engine:
             found = app.open_books(engine).editions(numbers)
-        finally:
-            engine.dispose()
         return {number: each for number, (_, each) in found.items()}
 
     def known() -> Mapping[str, Key]:
-        engine = app.open_database(opened)
-        try:
+        with _database(opened) as engine:
             return {each.id: each for each in (*app.open_keys(engine).all(), *opened.keys)}
-        finally:
-            engine.dispose()
 
     return Spending(app.open_funds(opened), known, editions)
+
+
+class _Elsewhere:
+    """The workers of all machines that have the studio's database, and what they have shipped."""
+
+    def __init__(self, opened: Studio) -> None:
+        self._opened = opened
+
+    def roster(self) -> Mapping[str, bool]:
+        """Every worker by name: whether it is dead, and all that it wrote is shipped."""
+        with _database(self._opened) as engine:
+            return Roster(engine).all()
+
+    def bring(self, writer: str) -> Path:
+        """Bring here what a writer has shipped; the folder with it."""
+        with _database(self._opened) as engine:
+            shared = machines.open_shared(self._opened, engine)
+            if shared is None:
+                raise StoreAwayError
+            try:
+                return shared.bring_writer(writer)
+            except ObjectsError as exc:
+                raise StoreAwayError from exc
+
+
+def _enter(opened: Studio, writer: str) -> None:
+    """Enter a worker in the roster, before it leases anything. Raises: StoreAwayError."""
+    with _database(opened) as engine:
+        Roster(engine).enter(writer, machines.this_one(opened))
 
 
 class Keeping:
@@ -150,6 +195,7 @@ class Covering:
             desk.paying = None
             return
         if self._cover is None:
+            await asyncio.to_thread(_enter, opened, self._writer)
             store = await asyncio.to_thread(open_allowances, opened)
             cover = self._cover = Cover(store, self._writer, desk.clock, stamp, _tell)
             self._tasks = [

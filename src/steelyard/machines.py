@@ -38,6 +38,11 @@ def share_journals() -> bool:
     return bool(os.environ.get(VARIABLE))
 
 
+def this_one(opened: Studio) -> str:
+    """What people call this machine, and the studio's folder on it."""
+    return f"{socket.gethostname()}:{opened.root.absolute()}"
+
+
 def booked_journal(opened: Studio) -> Path:
     """The folder with the journal that is booked: this machine's, or what all have shipped."""
     return opened.root / ("shipped" if share_journals() else "journal")
@@ -54,13 +59,15 @@ class Shared:
     def __init__(self, opened: Studio, engine: sa.Engine) -> None:
         from steelyard.clerk.shipping import Shipper
         from steelyard.store.objects import Objects
+        from steelyard.store.roster import Roster
         from steelyard.store.shipped import Index
 
         self.opened = opened
         self.engine = engine
         self.objects = Objects(os.environ[VARIABLE])
         self.index = Index(engine)
-        self._shipper = Shipper(opened.root / "journal", self.objects, self.index)
+        journal = opened.root / "journal"
+        self._shipper = Shipper(journal, self.objects, self.index, Roster(engine))
 
     def recover(self, clock: Clock) -> None:
         """Close what killed writers of this machine left."""
@@ -77,9 +84,19 @@ class Shared:
         from steelyard.clerk import shipping
         from steelyard.store.books import Books
 
-        shipping.fetch(self.index, self.objects, booked_journal(self.opened), every=True)
+        shipping.fetch(self.index.all(), self.objects, booked_journal(self.opened))
         files = Books(self.engine).line_files()
         shipping.fetch_lines(self.objects, self.opened.root / "lines", files)
+
+    def bring_writer(self, writer: str) -> Path:
+        """Have here what one writer has shipped; the folder with it. Raises: ObjectsError."""
+        from steelyard.clerk import shipping
+
+        folder, its = booked_journal(self.opened), f"{writer}/"
+        (folder / writer).mkdir(parents=True, exist_ok=True)
+        wanted = [each for each in self.index.all() if each.name.startswith(its)]
+        shipping.fetch(wanted, self.objects, folder)
+        return folder
 
     @contextmanager
     def turn(self) -> Generator[Turn | None]:
@@ -146,9 +163,8 @@ class Turn:
         from steelyard.clerk import shipping
 
         self._renew()
-        shipping.fetch(
-            self._shared.index, self._shared.objects, booked_journal(self._shared.opened)
-        )
+        shared = self._shared
+        shipping.fetch(shared.index.unbooked(), shared.objects, booked_journal(shared.opened))
 
     def _keep(self, booking: Booking) -> None:
         from steelyard.clerk import shipping

@@ -14,7 +14,7 @@ from steelyard.catalogue.documents import PriceRule
 from steelyard.clerk.releasing import Keeper, Spending
 from steelyard.dispatch import purses
 from steelyard.dispatch.cover import KEPT_US, SURE_US
-from steelyard.dispatch.leasing import Held, MemoryStore, Wish
+from steelyard.dispatch.leasing import Held, Lease, MemoryStore, Wish, is_building
 from steelyard.dispatch.purses import LOT_PICO, Funds
 from steelyard.metering.journal import JournalWriter
 from steelyard.values.clock import FixedClock
@@ -37,6 +37,21 @@ PURSE = "budget/b/customer=acme/2026-11-24T00:00+00:00"
 END_US = AT_US + HOUR_US
 
 
+class Elsewhere:
+    """Other machines' workers, and the folder in which each has left its journal."""
+
+    def __init__(self) -> None:
+        self.folders: dict[str, Path | None] = {}
+
+    def roster(self) -> Mapping[str, bool]:
+        return {name: folder is not None for name, folder in self.folders.items()}
+
+    def bring(self, writer: str) -> Path:
+        folder = self.folders[writer]
+        assert folder is not None
+        return folder
+
+
 class Studio:
     """A journal, a store, who keeps the one true to the other, and a clock that may be set."""
 
@@ -44,11 +59,12 @@ class Studio:
         self.journal = folder
         self.clock = FixedClock(AT_US)
         self.store = MemoryStore()
+        self.elsewhere = Elsewhere()
         self.keeper = self.keeper_anew()
 
     def keeper_anew(self) -> Keeper:
         spending = Spending(FUNDS, dict, lambda numbers: dict.fromkeys(numbers, STUDIO))
-        return Keeper(self.store, self.journal, spending, STAMP, self.clock)
+        return Keeper(self.store, self.journal, spending, STAMP, self.clock, self.elsewhere)
 
     def worker(self, name: str, leased: int) -> JournalWriter:
         """One that has leased so many lots, and spent a call's."""
@@ -134,3 +150,56 @@ def test_a_journal_that_is_not_whole_holds_on_to_what_its_writer_leased(studio):
     studio.clock.step(YEAR_US)
     studio.keeper.keep()
     assert studio.held() == {PURSE: Held(PURSE, 3 * CALL_LOTS, CALL_LOTS)}
+
+
+def test_a_store_opens_when_the_workers_of_all_machines_are_counted(studio, tmp_path_factory):
+    """One serves here; elsewhere one is dead and has shipped all, one lives, one is cut off."""
+    there = Studio(tmp_path_factory.mktemp("there"))
+    there.keeper.keep()
+    here, dead = studio.worker("gateway-here", 2 * CALL_LOTS), there.worker("gateway-dead", 7)
+    dead.close()
+    studio.elsewhere.folders = {
+        "gateway-here": None,
+        "gateway-dead": there.journal,
+        "gateway-alive": None,
+        "gateway-cut-off": None,
+    }
+    studio.store.clear(STAMP, "lost")
+
+    def keep() -> bool:
+        studio.keeper.keep()
+        return studio.store.stamp == STAMP
+
+    assert not keep()
+    lease = Lease(2 * CALL_LOTS, CALL_LOTS)
+    for turn, name in enumerate(("gateway-here", "gateway-alive"), start=2):
+        studio.store.join(name, turn, {PURSE: (lease, END_US)})
+        assert not keep()
+    (there.journal / "gateway-cut-off").mkdir()
+    studio.elsewhere.folders["gateway-cut-off"] = there.journal
+    assert keep(), "it is dead by now, and left nothing"
+    assert studio.held() == {PURSE: Held(PURSE, 5 * CALL_LOTS, 3 * CALL_LOTS)}
+    here.close()
+
+
+def test_a_store_that_is_lost_again_while_it_opens_stays_closed(studio, monkeypatch):
+    """It was seen with all its workers, then it was empty, and built up by another."""
+    writer = studio.worker("gateway-a", 2 * CALL_LOTS)
+    studio.store.clear(STAMP, STAMP)
+    studio.store.join("gateway-a", 2, {PURSE: (Lease(2 * CALL_LOTS, CALL_LOTS), END_US)})
+    studio.elsewhere.folders = {"gateway-a": None}
+    lost_on_the_way(studio, monkeypatch)
+    studio.keeper.keep()
+    assert is_building(studio.store.stamp)
+    writer.close()
+
+
+def lost_on_the_way(studio, monkeypatch):
+    """Have the store lost, and cleared by somebody else, after the keeper has looked at it."""
+
+    def roster() -> Mapping[str, bool]:
+        studio.store.stamp = ""
+        studio.store.clear("", STAMP)
+        return {"gateway-a": False}
+
+    monkeypatch.setattr(studio.elsewhere, "roster", roster)

@@ -20,6 +20,7 @@ from steelyard.metering.recovery import recover
 from steelyard.store.archive import open_archive
 from steelyard.store.books import Books
 from steelyard.store.objects import Objects
+from steelyard.store.roster import Roster
 from steelyard.store.shipped import Index
 from steelyard.values.clock import FixedClock
 from tests.clerk.desk import Desk, Sum, calls, journal, undisturbed
@@ -55,8 +56,15 @@ class Machines(NamedTuple):
     def fetched(self) -> Path:
         return self.books.root / "shipped"
 
+    @property
+    def roster(self) -> Roster:
+        return Roster(self.books.engine)
+
+    def shipper(self) -> Shipper:
+        return Shipper(self.serves / "journal", self.objects, self.noted, self.roster)
+
     def ship(self) -> int:
-        return Shipper(self.serves / "journal", self.objects, self.noted).ship().segments
+        return self.shipper().ship().segments
 
     def clerk(self, fetched: Path | None = None) -> Clerk:
         folder = fetched or self.fetched
@@ -71,14 +79,14 @@ class Machines(NamedTuple):
             self.books.lines,
             FixedClock(),
             30,
-            lambda: fetch(self.noted, self.objects, folder),
+            lambda: fetch(self.noted.unbooked(), self.objects, folder),
         )
 
     def book(self) -> int:
         return self.clerk().drain(lambda _: None).calls
 
     def audited(self) -> int:
-        fetch(self.noted, self.objects, self.fetched, every=True)
+        fetch(self.noted.all(), self.objects, self.fetched)
         with open_archive(self.books.engine, self.books.lines) as archive:
             return audit(archive, self.fetched, self.books.root, lambda _: None).calls
 
@@ -156,7 +164,7 @@ def test_damage_is_found_before_it_leaves_and_when_it_arrives(machines):
     segment = machines.serves / "journal" / "live-0" / "00000001.seg"
     sound = segment.read_bytes()
     segment.write_bytes(sound[:200] + bytes([sound[200] ^ 1]) + sound[201:])
-    sent = Shipper(machines.serves / "journal", machines.objects, machines.noted).ship()
+    sent = machines.shipper().ship()
     assert sent.segments == 8
     assert [each.path for each in sent.damages] == [segment]
     name = "journal/live-1/00000001.seg"
@@ -227,3 +235,18 @@ def test_killed_at_any_step_it_is_booked_once(machines, whole, act, owner, name,
     machines.book()
     assert machines.books.sum() == whole
     assert machines.audited() == 240
+
+
+def test_who_is_dead_and_has_shipped_all_is_known_to_all(machines):
+    write(machines)
+    with JournalWriter(
+        machines.serves / "journal", "live-9", durability="process", clock=FixedClock()
+    ) as living:
+        living.record(calls(1, seed=9)[0])
+        for name in ("live-0", "live-9", "elsewhere"):
+            machines.roster.enter(name, "here")
+        machines.ship()
+        assert machines.roster.all() == {"live-0": True, "live-9": False, "elsewhere": False}
+    machines.ship()
+    machines.roster.enter("live-9", "here")
+    assert machines.roster.all() == {"live-0": True, "live-9": True, "elsewhere": False}

@@ -18,6 +18,7 @@ from steelyard.dispatch.leasing import (
     StoreClosedError,
     Wish,
     WriterReleasedError,
+    is_building,
 )
 
 END = 10**15
@@ -144,6 +145,17 @@ def test_a_closed_store_leases_nothing_until_the_living_have_joined(store):
         store.exchange("other", "a", 7, [wish(best=10)])
     (found,) = store.exchange("x", "a", 7, [wish(spent=25, least=60, best=60)])
     assert found == Given(60, 840, 125, sought=False)
+
+
+def test_a_store_opens_only_when_all_are_counted(store):
+    store.clear("", "x")
+    store.open("x", ["a", "dead"])
+    store.join("a", 1, {"p": (Lease(50, 20), END)})
+    store.open("x", ["a", "dead"])
+    assert is_building(store.state()[0])
+    store.release("dead", {"p": (100, END)})
+    store.open("x", ["a", "dead"])
+    assert store.state()[0] == "x"
 
 
 def test_only_who_saw_it_so_clears_a_store(opened):

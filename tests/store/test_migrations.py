@@ -10,6 +10,7 @@ from steelyard.store.engines import open_engine, reading, writing
 from steelyard.store.migrations import SchemaError
 
 BACK = {
+    8: ["DROP TABLE workers"],
     7: ["ALTER TABLE documents DROP COLUMN batch"],
     # from the next version to this one: what the step to the next one added
     6: ["DROP TABLE leases", "DROP TABLE shipped"],

@@ -2,7 +2,8 @@
 
 The journal says what a worker has spent. A store of shared limits that is lost, or that was made
 for other purses, is built up again from it: the dead are counted from their journals, and each of
-the living says what it holds before anything is leased again.
+the living says what it holds before anything is leased again. Who they are, on whatever machine,
+the roster says: each worker is entered before it leases anything.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Protocol
 
 from steelyard.catalogue import offers
 from steelyard.catalogue.documents import Edition
@@ -72,17 +74,37 @@ class Spending:
         return offers.at(found, record.at_us)
 
 
+class Elsewhere(Protocol):
+    """The workers of all machines, and their journals. Both may raise StoreAwayError."""
+
+    def roster(self) -> Mapping[str, bool]:
+        """Every worker by name: whether it is dead, and all that it wrote is shipped."""
+        ...
+
+    def bring(self, writer: str) -> Path:
+        """Bring here what a writer has shipped; the folder with it."""
+        ...
+
+
 class Keeper:
     """Keeps a store of shared limits true to the journal.
 
-    Of several at once, all do the same, and each thing is done once.
+    Of several at once, all do the same, and each thing is done once. Each releases the dead whose
+    journal it has; while a store is built up, also those of other machines that left it whole.
     """
 
     def __init__(
-        self, store: AllowanceStore, journal: Path, spending: Spending, stamp: str, clock: Clock
+        self,
+        store: AllowanceStore,
+        journal: Path,
+        spending: Spending,
+        stamp: str,
+        clock: Clock,
+        elsewhere: Elsewhere,
     ) -> None:
         self._store = store
         self._journal = journal
+        self._elsewhere = elsewhere
         self._spending = spending
         self._stamp = stamp
         self._clock = clock
@@ -97,10 +119,10 @@ class Keeper:
         Raises: StoreAwayError; DamageError for a journal that can't be read.
         """
         forgotten_us = self._past.look() - KEPT_US
-        stamp, living, released = self._store.state()
+        stamp, _, released = self._store.state()
         if stamp not in {self._stamp, leasing.building(self._stamp)}:
             self._store.clear(stamp, self._stamp)
-            stamp, living, released = self._store.state()
+            stamp, _, released = self._store.state()
         written = segments.writers(self._journal)
         unseen = [each for each in written if each not in released]
         found = None
@@ -108,20 +130,22 @@ class Keeper:
             found = recovery.recover(self._journal, self._clock)
         for writer in unseen:
             if self._is_over(writer):
-                self.release(writer)
+                self._release(writer, self._journal)
         if stamp == self._stamp:
             self._store.forget(forgotten_us)
-        elif not {each for each in written if each.startswith(WORKERS)} - self._over - living:
-            self._store.open(self._stamp)
+            return found
+        workers = self._elsewhere.roster()
+        for writer in sorted(workers.keys() - released - {*written}):
+            if workers[writer]:
+                self._release(writer, self._elsewhere.bring(writer))
+        own = {each for each in written if each.startswith(WORKERS)}
+        self._store.open(self._stamp, own | workers.keys())
         return found
 
-    def release(self, writer: str) -> None:
-        """A writer is dead and its journal whole: count what it spent, free what it held.
-
-        Raises: StoreAwayError, DamageError.
-        """
+    def _release(self, writer: str, journal: Path) -> None:
+        """A writer is dead and its journal whole: count what it spent, free what it held."""
         since_us = self._past.until_us - KEPT_US
-        self._store.release(writer, self._spending.of(records(self._journal, writer), since_us))
+        self._store.release(writer, self._spending.of(records(journal, writer), since_us))
 
     def _is_over(self, writer: str) -> bool:
         if writer not in self._over and recovery.is_over(self._journal, writer):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -17,7 +17,7 @@ import msgspec
 
 from steelyard.clerk import parquet
 from steelyard.ledger.chain import Batch
-from steelyard.metering import segments
+from steelyard.metering import recovery, segments
 from steelyard.metering.frames import Seal
 from steelyard.metering.segments import Damage, DamageError, Segment
 from steelyard.values.usage import Announcement
@@ -57,6 +57,18 @@ class Index(Protocol):
         ...
 
 
+class Roster(Protocol):
+    """Whoever may have leased from shared limits, on whatever machine."""
+
+    def finish(self, name: str) -> None:
+        """Note that a worker is dead, and all that it wrote is where every machine finds it."""
+        ...
+
+    def all(self) -> Mapping[str, bool]:
+        """Every worker by name: whether it is finished."""
+        ...
+
+
 class Objects(Protocol):
     """A store of whole objects by name; each name has one content for ever."""
 
@@ -85,14 +97,18 @@ class Sent(msgspec.Struct, frozen=True):
 class Shipper:
     """Ships what one machine's journal has sealed; it remembers what it knows to be shipped."""
 
-    def __init__(self, journal: Path, objects: Objects, index: Index) -> None:
+    def __init__(self, journal: Path, objects: Objects, index: Index, roster: Roster) -> None:
         self._journal = journal
         self._objects = objects
         self._index = index
+        self._roster = roster
         self._done: set[str] = set()
+        self._finished: set[str] = set()
 
     def ship(self) -> Sent:
         """Ship every sealed segment that is not. Raises: ObjectsError."""
+        left = [each for each in segments.writers(self._journal) if each not in self._finished]
+        over = [each for each in left if recovery.is_over(self._journal, each)]
         waiting = [each for each in segments.segments(self._journal) if each.name not in self._done]
         sent, damages = 0, list[Damage]()
         for start in range(0, len(waiting), SEGMENTS_AT_ONCE_MAX):
@@ -105,6 +121,10 @@ class Shipper:
                     sent += self._send(segment)
                 except DamageError as exc:
                     damages.append(exc.damage)
+        for writer in over:
+            if all(each.name in self._done for each in segments.of_writer(self._journal, writer)):
+                self._roster.finish(writer)
+                self._finished.add(writer)
         return Sent(sent, tuple(damages))
 
     def _send(self, segment: Segment) -> bool:
@@ -124,12 +144,8 @@ class Shipper:
         return True
 
 
-def fetch(index: Index, objects: Objects, mirror: Path, *, every: bool = False) -> int:
-    """Bring the segments that are not booked, or ``every`` one, into a folder; how many came.
-
-    Raises: ObjectsError.
-    """
-    wanted = index.all() if every else index.unbooked()
+def fetch(wanted: Iterable[Shipped], objects: Objects, mirror: Path) -> int:
+    """Bring segments into a folder; how many came. Raises: ObjectsError."""
     came = 0
     for each in wanted:
         path = mirror / each.name

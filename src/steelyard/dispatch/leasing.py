@@ -8,7 +8,7 @@ and its journal has been read: time alone never takes it away, so no clock is as
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 PORTIONS = 4
@@ -130,8 +130,11 @@ class AllowanceStore(Protocol):
         """Forget everything, to build it up for a stamp; nothing, if its stamp is not ``seen``."""
         ...
 
-    def open(self, stamp: str) -> None:
-        """Lease from now on, if it was being built up for this stamp."""
+    def open(self, stamp: str, counted: Collection[str] = ()) -> None:
+        """Lease from now on, if it was being built up for this stamp.
+
+        Nothing happens unless all who are to be ``counted`` have joined it, or are released in it.
+        """
         ...
 
     def release(self, writer: str, spent: Mapping[str, tuple[int, int]]) -> None:
@@ -262,9 +265,9 @@ class MemoryStore:
             for each in (self._pots, self._leases, self._turns, self._released):
                 each.clear()
 
-    def open(self, stamp: str) -> None:
-        """Lease from now on."""
-        if self.stamp == building(stamp):
+    def open(self, stamp: str, counted: Collection[str] = ()) -> None:
+        """Lease from now on, if all are counted."""
+        if self.stamp == building(stamp) and not {*counted} - self._turns.keys() - self._released:
             self.stamp = stamp
 
     def release(self, writer: str, spent: Mapping[str, tuple[int, int]]) -> None:

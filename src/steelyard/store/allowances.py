@@ -5,7 +5,7 @@ Rows are locked in the order of the purses' names, always the same, so that nobo
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
@@ -150,11 +150,14 @@ class SqlAllowances:
                 connection.execute(sa.delete(table))
             connection.execute(sa.insert(_stamps).values(stamp=leasing.building(stamp)))
 
-    def open(self, stamp: str) -> None:
-        """Lease from now on."""
+    def open(self, stamp: str, counted: Collection[str] = ()) -> None:
+        """Lease from now on, if all are counted."""
         built = _stamps.c.stamp == leasing.building(stamp)
         with self._whole() as connection:
-            connection.execute(sa.update(_stamps).where(built).values(stamp=stamp))
+            # The row is ours before we look: nobody clears it, to build it up again, in between.
+            connection.execute(sa.update(_stamps).where(built).values(stamp=_stamps.c.stamp))
+            if not {*counted} - {*connection.scalars(sa.select(_writers.c.writer))}:
+                connection.execute(sa.update(_stamps).where(built).values(stamp=stamp))
 
     def release(self, writer: str, spent: Mapping[str, tuple[int, int]]) -> None:
         """A writer is dead and this is all that it spent."""

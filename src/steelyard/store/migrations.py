@@ -76,6 +76,11 @@ def _notes(connection: sa.Connection) -> None:
     _add(connection, "documents", "batch", "BIGINT NOT NULL DEFAULT 0")
 
 
+def _workers(connection: sa.Connection) -> None:
+    """Workers of before are known by their journals' folders."""
+    _create(connection, "workers")
+
+
 STEPS: Mapping[int, Callable[[sa.Connection], None]] = {
     1: _counters,
     2: _kinds,
@@ -84,6 +89,7 @@ STEPS: Mapping[int, Callable[[sa.Connection], None]] = {
     5: _key_attributes,
     6: _machines,
     7: _notes,
+    8: _workers,
 }
 """What leads from each version to the next."""
 

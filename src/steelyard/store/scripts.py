@@ -136,7 +136,12 @@ return 'cleared'
 """
 
 OPEN = """
-if stamp_is(KEYS[1], ARGV[1]) then redis.call('SET', KEYS[1], ARGV[2] .. '@' .. running()) end
+local stamp, writers, released = unpack(KEYS)
+for i = 3, #ARGV do
+    local joined = redis.call('HEXISTS', writers, ARGV[i])
+    if joined + redis.call('SISMEMBER', released, ARGV[i]) == 0 then return 'uncounted' end
+end
+if stamp_is(stamp, ARGV[1]) then redis.call('SET', stamp, ARGV[2] .. '@' .. running()) end
 return 'done'
 """
 

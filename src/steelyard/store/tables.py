@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 
 METADATA = sa.MetaData()
 
@@ -285,5 +285,15 @@ shipped = sa.Table(
 )
 """The journal's segments that are in the object store."""
 
-BESIDE_THE_BOOKS = frozenset({schema_version, keys, key_changes, leases, shipped})
+workers = sa.Table(
+    "workers",
+    METADATA,
+    _word("name", key=True),
+    _word("machine"),
+    _whole("shipped"),
+)
+"""Whoever has leased from shared limits; ``shipped`` is 1 once it is dead and its journal is in the
+object store."""
+
+BESIDE_THE_BOOKS = frozenset({schema_version, keys, key_changes, leases, shipped, workers})
 """What an audit does not make again: nothing of it is booked."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import cast
 
 import msgspec
@@ -97,9 +97,9 @@ class ValkeyAllowances:
         """Forget everything but what was told, to build it up for a stamp."""
         self._do("CLEAR", "", seen, leasing.building(stamp))
 
-    def open(self, stamp: str) -> None:
-        """Lease from now on."""
-        self._do("OPEN", "", leasing.building(stamp), stamp)
+    def open(self, stamp: str, counted: Collection[str] = ()) -> None:
+        """Lease from now on, if all are counted."""
+        self._do("OPEN", "", leasing.building(stamp), stamp, *counted)
 
     def release(self, writer: str, spent: Mapping[str, tuple[int, int]]) -> None:
         """A writer is dead and this is all that it spent."""
