@@ -24,7 +24,9 @@ import pytest
 import sqlalchemy as sa
 from valkey import Valkey
 
+from steelyard.dispatch.leasing import is_building
 from steelyard.store import tables
+from steelyard.store.valkey_allowances import ValkeyAllowances
 from tests.fixtures import s3
 from tests.fixtures.gateway import OTHER_SECRET, SECRET, write_studio
 from tests.fixtures.whole import Up, run, up
@@ -278,6 +280,7 @@ async def test_a_store_of_limits_that_is_wiped_in_traffic_gives_nothing_out_twic
     env = {**shared.env, "STEELYARD_ALLOWANCES": valkey}
     folders = [write_studio(tmp_path / name, [], f"queue_s = 1\n{SETTINGS}") for name in "ab"]
     statuses, store = Counter[tuple[str, int]](), Valkey.from_url(valkey)
+    limits = ValkeyAllowances(valkey)
 
     async def serve(studios: list[Up]) -> None:
         await asyncio.gather(*(hour(studio, [], statuses) for studio in studios))
@@ -295,13 +298,14 @@ async def test_a_store_of_limits_that_is_wiped_in_traffic_gives_nothing_out_twic
         await refused(first)
         assert statuses["globex", UNKNOWN], "nobody knows what the other holds"
         os.kill(second.pids["gateway"], signal.SIGCONT)
-        await until(lambda: (store.get("{steelyard}:stamp") or b"building").find(b"building") < 0)
+        await until(lambda: not is_building(limits.state()[0]))
         os.kill(first.pids["gateway"], signal.SIGKILL)
         store.flushall()
         while not statuses["globex", USED_UP]:
             await serve([second])
     store.flushall()
-    store.close()
+    for each in (store, limits):
+        each.close()
     assert {status for _, status in statuses} <= {ANSWERED, USED_UP, HELD, UNKNOWN}
     await prove(folders, env, statuses["globex", ANSWERED])
     spent = charged(shared.database, "customer/globex/unbilled")
