@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import openai
@@ -32,11 +33,12 @@ def folder(tmp_path):
     return write_studio(tmp_path, [])
 
 
-def streamed(gateway: Gateway, words: int, got: list[str]) -> threading.Thread:
-    """A stream of a word every 20 ms, in a thread; begun when this returns."""
+def streamed(gateway: Gateway, words: int) -> Future[list[str]]:
+    """The words of a stream, one every 20 ms, as a thread reads it; begun when this returns."""
     begun = threading.Event()
 
-    def call() -> None:
+    def call() -> list[str]:
+        got: list[str] = []
         with gateway.client() as client:
             knobs = {"echo": {"words": words, "delay_ms": 20}}
             for chunk in client.chat.completions.create(
@@ -44,11 +46,13 @@ def streamed(gateway: Gateway, words: int, got: list[str]) -> threading.Thread:
             ):
                 got.append(chunk.choices[0].delta.content or "")
                 begun.set()
+        return [word for word in got if word]
 
-    thread = threading.Thread(target=call)
-    thread.start()
+    threads = ThreadPoolExecutor(1)
+    reading = threads.submit(call)
+    threads.shutdown(wait=False)
     assert begun.wait(10)
-    return thread
+    return reading
 
 
 def seals(folder) -> list[Seal | None]:
@@ -56,11 +60,10 @@ def seals(folder) -> list[Seal | None]:
 
 
 def test_told_to_end_it_lets_calls_end_and_seals_its_journal(folder):
-    gateway, got = start(folder), []
-    call = streamed(gateway, 40, got)
+    gateway = start(folder)
+    call = streamed(gateway, 40)
     assert stop(gateway) == 0
-    call.join()
-    assert len([word for word in got if word]) == 40
+    assert len(call.result()) == 40
     (record,) = gateway.records()
     assert record.outcome == "completed"
     assert None not in seals(folder)
@@ -150,7 +153,7 @@ def until(gateway: Gateway, secret: str, *, opens: bool) -> None:
 
 
 def test_keys_are_made_and_revoked_while_it_serves(folder):
-    gateway, got = start(folder), []
+    gateway = start(folder)
     database = app.open_database(load(folder, None))
     secret = "sk-sy-made-while-it-serves"
     key = Key(
@@ -167,10 +170,9 @@ def test_keys_are_made_and_revoked_while_it_serves(folder):
     until(gateway, secret, opens=False)
     store.add(key)
     until(gateway, secret, opens=True)
-    call = streamed(gateway, 60, got)
+    call = streamed(gateway, 60)
     store.revoke("late", SystemClock().wall_us())
     until(gateway, secret, opens=False)
     database.dispose()
-    call.join()
-    assert len([word for word in got if word]) == 60
+    assert len(call.result()) == 60
     assert stop(gateway) == 0
