@@ -100,8 +100,9 @@ class Keeper:
         spending: Spending,
         stamp: str,
         clock: Clock,
-        elsewhere: Elsewhere,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
+        """Without ``elsewhere`` all workers are those of this journal."""
         self._store = store
         self._journal = journal
         self._elsewhere = elsewhere
@@ -134,12 +135,14 @@ class Keeper:
         if stamp == self._stamp:
             self._store.forget(forgotten_us)
             return found
-        workers = self._elsewhere.roster()
-        for writer in sorted(workers.keys() - released - {*written}):
-            if workers[writer]:
-                self._release(writer, self._elsewhere.bring(writer))
-        own = {each for each in written if each.startswith(WORKERS)}
-        self._store.open(self._stamp, own | workers.keys())
+        counted = {each for each in written if each.startswith(WORKERS)}
+        if self._elsewhere is not None:
+            workers = self._elsewhere.roster()
+            counted |= workers.keys()
+            for writer in sorted(workers.keys() - released - {*written}):
+                if workers[writer]:
+                    self._release(writer, self._elsewhere.bring(writer))
+        self._store.open(self._stamp, counted)
         return found
 
     def _release(self, writer: str, journal: Path) -> None:
