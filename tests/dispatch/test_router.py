@@ -35,10 +35,14 @@ WANTED = [
 ]
 
 
+@pytest.mark.parametrize("said_in", ["header", "body"])
 @pytest.mark.parametrize(("wanted", "may", "asked", "code"), WANTED)
-async def test_a_caller_that_may_chooses_its_deployments(wanted, may, asked, code):
+async def test_a_caller_that_may_chooses_its_deployments(said_in, wanted, may, asked, code):
     scene = Scene(a=OK, b=OK, c=OK)
-    scene.wanted = wanted
+    if said_in == "header":
+        scene.wanted = wanted
+    else:
+        scene.call = msgspec.structs.replace(scene.call, deployments=wanted)
     served = await serve(scene.scene(key=ROUTER if may else KEY), scene)
     assert "".join(scene.asked_of()) == asked
     if code is None:

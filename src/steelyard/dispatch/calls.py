@@ -37,7 +37,10 @@ class Arrival(msgspec.Struct, frozen=True):
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked of a model. ``fields`` is the body, each value as the caller wrote it."""
+    """What is asked of a model. ``fields`` is the body, each value as the caller wrote it.
+
+    ``deployments`` is what the body says of them, where no header does.
+    """
 
     kind: Operation
     model: str
@@ -49,6 +52,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens_max: int | None = None
     choices: int = 1
     user: str | None = None
+    deployments: str | None = None
 
 
 class Answer(msgspec.Struct, frozen=True):

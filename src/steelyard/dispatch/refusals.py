@@ -153,7 +153,7 @@ def routing_not_allowed() -> Refusal:
     """A key that may not choose deployments."""
     return Refusal(
         code=Code.ROUTING_NOT_ALLOWED,
-        message="This key may not choose deployments: leave x-steelyard-deployments out.",
+        message="This key may not choose deployments: neither in a header nor in the body.",
     )
 
 

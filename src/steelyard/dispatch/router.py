@@ -19,7 +19,10 @@ from steelyard.dispatch.snapshot import Choice, Snapshot
 from steelyard.dispatch.vitals import Vitals
 
 HEADER = "x-steelyard-deployments"
-"""The header in which a caller names the deployments that it wants: ``a,b,!c``."""
+"""The header in which a caller names the deployments that it wants: ``a,b,!c``.
+
+The body's ``steelyard`` object may say it as ``deployments``; the header goes before it.
+"""
 
 NAMES_MAX = 32
 KNOWN_MAX = 4096
@@ -77,7 +80,7 @@ class Router:
     def plan(self, known: Snapshot, call: Call) -> Plan | Refusal:
         """What a call may use. Refuses: routing_not_allowed, invalid_parameter, model_not_found."""
         ask, at_us = call.ask, call.arrival.at_us
-        if call.arrival.deployments or ask.choices > 1:
+        if call.arrival.deployments or ask.deployments or ask.choices > 1:
             return plan(known, call)
         if known is not self._snapshot:
             self._snapshot = known
@@ -178,7 +181,7 @@ def plan(known: Snapshot, call: Call) -> Plan | Refusal:
 
 def want(call: Call) -> Wanted | Refusal:
     """What a caller wants of its deployments. Refuses: routing_not_allowed, invalid_parameter."""
-    written = call.arrival.deployments
+    written = call.arrival.deployments or call.ask.deployments
     if not written:
         return ANY
     if not call.key.routing:

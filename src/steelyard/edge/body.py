@@ -22,6 +22,18 @@ _WRONG = re.compile(r"(Expected .+?) - at `\$\.(\w+)", re.ASCII)
 
 T = TypeVar("T")
 
+OURS = "steelyard"
+"""The field of a body in which a caller speaks to us alone: no upstream is shown it."""
+
+
+class Wishes(msgspec.Struct, frozen=True):
+    """What a body may say in that field; ``deployments`` as the header of that name does."""
+
+    deployments: str | None = None
+
+
+NO_WISHES = Wishes()
+
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds of a request. Unit: bytes and seconds."""
@@ -78,17 +90,19 @@ async def discard(proto: HTTPProtocol, limits: Limits) -> None:
 def understand(
     body: bytes, envelope: msgspec.json.Decoder[T]
 ) -> tuple[T, dict[str, Raw]] | Refusal:
-    """The fields that we read ourselves, and all fields as they were written.
+    """The fields that we read ourselves, and all that are an upstream's, as they were written.
 
     Refuses: invalid_json, missing_parameter, invalid_parameter.
     """
     try:
         fields = _FIELDS.decode(body)
-        return envelope.decode(body), fields
+        understood = envelope.decode(body)
     except msgspec.ValidationError as exc:
         return _not_valid(str(exc))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         return Refusal(code=Code.INVALID_JSON, message=_where(body, exc))
+    fields.pop(OURS, None)
+    return understood, fields
 
 
 async def _read_unannounced(proto: HTTPProtocol, limits: Limits) -> bytes | Refusal:

@@ -12,7 +12,7 @@ from msgspec import Meta, Raw
 
 from steelyard.dispatch.calls import Ask
 from steelyard.dispatch.refusals import Refusal
-from steelyard.edge.body import understand
+from steelyard.edge.body import NO_WISHES, Wishes, understand
 
 
 class _Options(msgspec.Struct, frozen=True):
@@ -31,6 +31,7 @@ class _Chat(msgspec.Struct, frozen=True):
     max_completion_tokens: int | None = None
     n: Annotated[int, Meta(ge=1, le=128)] | None = None
     user: str | None = None
+    steelyard: Wishes = NO_WISHES
 
 
 _CHAT = msgspec.json.Decoder(_Chat)
@@ -56,4 +57,5 @@ def ask(body: bytes) -> Ask | Refusal:
         output_tokens_max=chat.max_completion_tokens or chat.max_tokens,
         choices=chat.n or 1,
         user=chat.user,
+        deployments=chat.steelyard.deployments,
     )

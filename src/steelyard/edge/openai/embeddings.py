@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from steelyard.dispatch.calls import Ask
 from steelyard.dispatch.refusals import Refusal
-from steelyard.edge.body import understand
+from steelyard.edge.body import NO_WISHES, Wishes, understand
 
 
 class _Embedding(msgspec.Struct, frozen=True):
@@ -21,6 +21,7 @@ class _Embedding(msgspec.Struct, frozen=True):
     model: Annotated[str, Meta(min_length=1, max_length=256)]
     input: str | list[object]
     user: str | None = None
+    steelyard: Wishes = NO_WISHES
 
 
 _EMBEDDING = msgspec.json.Decoder(_Embedding)
@@ -38,4 +39,5 @@ def ask(body: bytes) -> Ask | Refusal:
         fields=fields,
         ingress_bytes=len(body),
         user=embedding.user,
+        deployments=embedding.steelyard.deployments,
     )
