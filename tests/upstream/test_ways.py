@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
-import datetime as dt
-import socket
-import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-import trustme
-from granian.constants import HTTPModes
-from granian.server import embed
 
 from steelyard.upstream.client import Client
 from steelyard.upstream.connect import connect, trust
@@ -24,46 +16,15 @@ from steelyard.upstream.library import LibraryClient
 from steelyard.upstream.transport import Kind, Limits, Request, UpstreamError, read_whole
 from tests.fixtures import upstreams
 from tests.fixtures.upstreams import kept
+from tests.fixtures.ways import Tls, http2_server, proxy, tls_in
 
 ASK = Request("/chat/completions", b"{}", (), "sk-key")
 LIMITS = Limits(connect_s=1, first_byte_s=1, between_s=1)
-PAST = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
-
-
-class Tls(NamedTuple):
-    """An authority, as a file; servers that it vouches for, and one for whom it did once."""
-
-    ca_file: Path
-    good: ssl.SSLContext
-    expired: ssl.SSLContext
-    other_name: ssl.SSLContext
-    cert: Path
-    key: Path
 
 
 @pytest.fixture(scope="module")
 def tls(tmp_path_factory) -> Tls:
-    folder = tmp_path_factory.mktemp("tls")
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
-
-    def server(*names: str, **kwargs: Any) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert(*names, **kwargs).configure_cert(context)
-        return context
-
-    leaf = authority.issue_cert("127.0.0.1", "localhost")
-    leaf.private_key_pem.write_to_path(str(folder / "key.pem"))
-    for part in leaf.cert_chain_pems:
-        part.write_to_path(str(folder / "cert.pem"), append=True)
-    return Tls(
-        folder / "ca.pem",
-        server("127.0.0.1"),
-        server("127.0.0.1", not_before=PAST, not_after=PAST + dt.timedelta(days=1)),
-        server("other.example"),
-        folder / "cert.pem",
-        folder / "key.pem",
-    )
+    return tls_in(tmp_path_factory.mktemp("tls"))
 
 
 Make = Callable[[str, Path | None], Client | LibraryClient]
@@ -112,45 +73,6 @@ async def test_a_connection_over_tls_is_used_again(make: Make, tls: Tls):
         assert upstream.connections == 1
 
 
-@asynccontextmanager
-async def proxy(status: str = "200 OK") -> AsyncGenerator[tuple[str, list[bytes]]]:
-    """A proxy of a few lines, and the first lines that it was sent."""
-    seen: list[bytes] = []
-
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while data := await reader.read(65536):
-                writer.write(data)
-        writer.close()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        seen.append(head.split(b"\r\n")[0])
-        logins = [line for line in head.split(b"\r\n") if line.lower().startswith(b"proxy-")]
-        seen.extend(each.partition(b": ")[2] for each in logins)
-        method, target, _ = seen[0].decode().split()
-        if status != "200 OK":
-            writer.write(f"HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n".encode())
-            writer.close()
-            return
-        where = target if method == "CONNECT" else target.split("/")[2]
-        host, port = where.split(":")
-        far_reader, far_writer = await asyncio.open_connection(host, int(port))
-        if method == "CONNECT":
-            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-        else:
-            path = "/" + target.split("/", 3)[3]
-            far_writer.write(head.replace(target.encode(), path.encode(), 1))
-        await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    host, port = server.sockets[0].getsockname()
-    try:
-        yield f"http://{host}:{port}", seen
-    finally:
-        server.close()
-
-
 async def test_through_a_proxy_over_tls(tls: Tls):
     with upstreams.serving({"x": kept(b"far", 1)}, tls.good) as upstream:
         url = upstream.url("x")
@@ -194,45 +116,10 @@ async def test_the_environment_chooses_no_proxy(make: Make, monkeypatch):
         assert await ask(make(upstream.url("x"), None)) == b"near"
 
 
-async def application(scope: Any, protocol: Any) -> None:
-    """Say in which version it was asked, and stream without an end where it is told to."""
-    headers = [("content-type", "text/event-stream")]
-    if scope.path.endswith("/endless"):
-        out = protocol.response_stream(200, headers)
-        while True:
-            await out.send_bytes(b"data: 1\n\n")
-            await asyncio.sleep(0.01)
-    body = await protocol()
-    key = scope.headers.get("authorization")
-    protocol.response_bytes(200, headers, f"{scope.http_version} {key} {body.decode()}".encode())
-
-
 @pytest.fixture
 async def h2(tls: Tls) -> AsyncIterator[str]:
-    """The URL of a server that offers HTTP/2 alone."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = embed.Server(
-        application,
-        port=port,
-        http=HTTPModes.http2,
-        websockets=False,
-        ssl_cert=tls.cert,
-        ssl_key=tls.key,
-        log_enabled=False,
-    )
-    task = asyncio.create_task(server.serve())
-    async with asyncio.timeout(10):
-        while True:
-            with contextlib.suppress(OSError):
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-                writer.close()
-                break
-            await asyncio.sleep(0.01)
-    yield f"https://127.0.0.1:{port}/v1"
-    server.stop()
-    await task
+    async with http2_server(tls) as url:
+        yield url
 
 
 async def test_over_http2(tls: Tls, h2: str):
