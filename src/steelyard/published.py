@@ -22,6 +22,7 @@ _OF_ALL_WORKERS = ("host", "port", "workers")
 """Settings of the gateway that are the supervisor's."""
 
 _WORKERS_TABLES = ("cache", "journal", "telemetry")
+_PROGRAMS = ("clerk", "console", "engine")
 
 
 class Published(Struct, frozen=True):
@@ -69,7 +70,10 @@ def at_start(before: Settings, after: Settings) -> tuple[str, ...]:
     found = [
         f"[gateway] {each}" for each in _changed(before.gateway, after.gateway, _OF_ALL_WORKERS)
     ]
-    return (*found, *(f"[{each}]" for each in _changed(before, after, ("clerk", "engine"))))
+    return (
+        *found,
+        *(f"[{each}]" for each in _changed(before, after, ("clerk", "console", "engine"))),
+    )
 
 
 def _changed(before: Struct, after: Struct, names: Sequence[str]) -> list[str]:

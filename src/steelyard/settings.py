@@ -162,6 +162,32 @@ class ClerkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     ] = 15
 
 
+class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the console listens, and for whom."""
+
+    host: Annotated[
+        str, Meta(min_length=1, description="The address on which the console listens.")
+    ] = "127.0.0.1"
+    port: Annotated[
+        int, Meta(ge=0, le=65_535, description="Its TCP port; 0 takes any that is free.")
+    ] = 8081
+    key_env: Annotated[
+        Name | None,
+        Meta(
+            description="The environment variable with the operator's key to the console, of 16 "
+            "characters or more. Without one the operator is whoever asks from the console's own "
+            "machine, through no proxy."
+        ),
+    ] = None
+    gateways: Annotated[
+        tuple[Name, ...],
+        Meta(
+            description="The gateways whose state is shown, as in `http://10.0.0.5:8080`; each "
+            "must show its `metrics` to the console. Without one it is that of its own machine."
+        ),
+    ] = ()
+
+
 class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How much of the machine the embedded engine takes."""
 
@@ -303,6 +329,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     clerk: Annotated[ClerkSettings, Meta(description="How the clerk books the journal.")] = (
         msgspec.field(default_factory=ClerkSettings)
     )
+    console: Annotated[
+        ConsoleSettings, Meta(description="Where the console listens, and for whom.")
+    ] = msgspec.field(default_factory=ConsoleSettings)
     engine: Annotated[
         EngineSettings, Meta(description="How much of the machine the embedded engine takes.")
     ] = msgspec.field(default_factory=EngineSettings)

@@ -14,6 +14,9 @@ from steelyard.metering.segments import Damage, DamageError, Segment
 from steelyard.values.facts import Fact
 from steelyard.values.usage import Announcement, UsageRecord
 
+LEFT_READ_BYTES_MAX = 1 << 20
+"""Of more than that it is not read how much there is to be booked."""
+
 
 class Gathered(NamedTuple):
     """The records and facts of a batch, in the order of reading, and where they stand."""
@@ -79,6 +82,24 @@ class Journal:
             for after, item in self._frames(segment, cursors.get(segment.name, 0)):
                 if not isinstance(item, Announcement | Seal):
                     found[segment.name] = after
+        return found
+
+    def left(self, cursors: Mapping[str, int]) -> dict[str, int]:
+        """How much of each segment is to be booked; of much that is not read, its file's size.
+
+        Unit: bytes.
+        """
+        found: dict[str, int] = {}
+        for segment in segments.segments(self.root):
+            cursor, end = cursors.get(segment.name, 0), segment.path.stat().st_size
+            if end - cursor <= LEFT_READ_BYTES_MAX:
+                booked = (Announcement, Seal)
+                ends = (
+                    at for at, item in self._frames(segment, cursor) if not isinstance(item, booked)
+                )
+                end = max(ends, default=cursor)
+            if end > cursor:
+                found[segment.name] = end - cursor
         return found
 
     def _frames(self, segment: Segment, start: int) -> Iterator[tuple[int, Item]]:

@@ -143,11 +143,14 @@ _DEPOSITS: Mapping[tuple[str, bool], str] = {
 """What deposits are called, by account and whether they are to be paid."""
 
 
+def what(meter: str, account: str, amount_pico: int) -> str:
+    """What an amount is for: its meter, or why something is paid ahead or taken off."""
+    return _DEPOSITS[account, amount_pico >= 0] if account else meters.in_words(meter)
+
+
 def _what(line: _Line) -> str:
-    """What a line is for: its meter, or why something is paid ahead or taken off."""
-    if isinstance(line, InvoiceLine) and line.account:
-        return _DEPOSITS[line.account, line.amount_pico >= 0]
-    return meters.in_words(line.meter)
+    account = line.account if isinstance(line, InvoiceLine) else ""
+    return what(line.meter, account, line.amount_pico)
 
 
 def _calls(line: _Line) -> str:

@@ -15,12 +15,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from steelyard import app, covering
+from steelyard import app, covering, showing
 from steelyard.catalogue.sheets import suggestion
 from steelyard.cli.booked import FAULTS
 from steelyard.cli.failing import fail
 from steelyard.dispatch.leasing import Held, StoreAwayError
-from steelyard.dispatch.purses import LOT_PICO, Funds
+from steelyard.dispatch.purses import Funds
 from steelyard.governance import funding
 from steelyard.governance.funding import Asked, Decided, Raise
 from steelyard.metering.journal import JournalError
@@ -28,6 +28,7 @@ from steelyard.studio import Studio
 from steelyard.values import ids, money, periods
 
 _ID_DIGITS = 12
+_COLUMNS = ("purse", "size", "spent", "leased", "left", "currency")
 
 
 class _Open(NamedTuple):
@@ -54,7 +55,7 @@ def list_budgets(folder: Path, as_json: bool) -> None:
     elif not rows:
         click.echo("Nothing has been drawn on yet.")
     else:
-        _table(rows, ("purse", "size", "spent", "leased", "left", "currency"))
+        _table(rows)
 
 
 @command.command("show")
@@ -190,32 +191,8 @@ def _find(opened: _Open, purse: str) -> Held:
 
 
 def _row(opened: _Open, held: Held) -> dict[str, str]:
-    size_pico, currency = _size(opened.funds, held.purse)
-    spent, leased = held.spent * LOT_PICO, (held.granted - held.spent) * LOT_PICO
-    left = "" if size_pico is None else money.exact(size_pico - spent - leased)
-    return {
-        "purse": held.purse,
-        "size": "" if size_pico is None else money.exact(size_pico),
-        "spent": money.exact(spent),
-        "leased": money.exact(leased),
-        "left": left,
-        "currency": currency,
-    }
-
-
-def _size(funds: Funds, purse: str) -> tuple[int | None, str]:
-    """How large a purse is now, and in what; None for one that the studio has no more."""
-    kind, _, rest = purse.partition("/")
-    if kind == "contract":
-        terms = funds.terms.get(rest)
-        if not terms or terms[-1].limit_pico is None:
-            return None, ""
-        limit_pico = funds.raised_pico.get(purse, terms[-1].limit_pico)
-        return limit_pico + funds.paid_pico.get(rest, 0), terms[-1].currency
-    found = next((b for b in funds.budgets if b.id == rest.partition("/")[0]), None)
-    if found is None:
-        return None, ""
-    return funds.raised_pico.get(purse, found.amount_pico), found.currency
+    found = showing.purse(opened.funds, held)
+    return {name: getattr(found, name) for name in _COLUMNS}
 
 
 def _notices(opened: _Open) -> list[dict[str, object]]:
@@ -252,10 +229,10 @@ def _print(what: object) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(what)))
 
 
-def _table(rows: list[dict[str, str]], columns: tuple[str, ...]) -> None:
+def _table(rows: list[dict[str, str]]) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
-    for name in columns:
+    for name in _COLUMNS:
         table.add_column(name, justify="left" if name in {"purse", "currency"} else "right")
     for row in rows:
-        table.add_row(*(row[name] for name in columns))
+        table.add_row(*(row[name] for name in _COLUMNS))
     Console().print(table)

@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "reload": ("steelyard.cli.reload", "Have the running studio read its files anew."),
     "restart": ("steelyard.cli.restart", "Start new workers, then end the old ones."),
     "top": ("steelyard.cli.top", "Show live what goes through the gateway."),
+    "console": ("steelyard.cli.console", "Show books, machines and budgets in a browser."),
     "keys": ("steelyard.cli.keys", "Make, list and revoke callers' keys."),
     "budgets": ("steelyard.cli.budgets", "Show what is spent of budgets, and raise them."),
     "wallet": ("steelyard.cli.wallet", "Record what customers pay in."),

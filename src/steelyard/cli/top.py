@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import time
 from collections import deque
 from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -10,7 +9,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import click
 import msgspec
@@ -23,8 +21,9 @@ from steelyard.catalogue.documents import Edition
 from steelyard.clerk import bought
 from steelyard.cli.failing import fail
 from steelyard.cli.top_screen import screen
+from steelyard.lab import asking, scrapes
 from steelyard.lab import pulse as lab
-from steelyard.lab import scrapes
+from steelyard.lab.asking import UnreadableError
 from steelyard.lab.pulse import Pulse, Sold
 from steelyard.lab.scrapes import NotMetricsError, Scrape
 from steelyard.lab.takings import Standing, Takings
@@ -40,10 +39,6 @@ SPARKS_MAX = 60
 _AHEAD_US = 366 * 24 * 3_600_000_000
 """How far ahead the terms of fees are looked at; who looks longer begins again."""
 
-TIMEOUT_S = 3.0
-_HTTP_OK = 200
-_HTTP_NOT_FOUND = 404
-
 
 class Look(NamedTuple):
     """What was seen at one moment; ``sold`` is since the look before, None where nobody rates."""
@@ -51,10 +46,6 @@ class Look(NamedTuple):
     at_s: float
     scrape: Scrape
     sold: list[Sold] | None
-
-
-class UnreadableError(Exception):
-    """A gateway's metrics can't be read; the text says what to do."""
 
 
 @click.command("top")
@@ -131,7 +122,7 @@ def _next(looks: deque[Look], gateways: Sequence[str], takings: Takings | None) 
 
 def _look(gateways: Sequence[str], takings: Takings | None) -> Look:
     try:
-        scrape = scrapes.merged(scrapes.read(url, _metrics(url)) for url in gateways)
+        scrape = scrapes.merged(scrapes.read(url, asking.metrics(url)) for url in gateways)
     except NotMetricsError as exc:
         raise UnreadableError(str(exc)) from exc
     return Look(time.monotonic(), scrape, None if takings is None else takings.more())
@@ -194,30 +185,4 @@ def _url(opened: Studio | None) -> str:
     settings = opened.settings.gateway
     if not settings.port:
         fail("the studio's port is 0, so any; name the gateway by --url")
-    anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what is listened on
-    host = anywhere.get(settings.host, settings.host)
-    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
-
-
-def _metrics(url: str) -> str:
-    """The metrics of a gateway. Raises: UnreadableError."""
-    parts = urlsplit(url if "//" in url else f"//{url}")
-    make = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    try:
-        connection = make(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
-        try:
-            connection.request("GET", "/metrics")
-            response = connection.getresponse()
-            status, text = response.status, response.read().decode()
-        finally:
-            connection.close()
-    except (OSError, http.client.HTTPException, ValueError) as exc:
-        msg = f"no gateway answers at {url} ({exc}); is `steelyard up` running?"
-        raise UnreadableError(msg) from exc
-    if status == _HTTP_NOT_FOUND:
-        msg = f"{url} does not show its metrics to us; see `metrics` under [telemetry]"
-        raise UnreadableError(msg)
-    if status != _HTTP_OK:
-        msg = f"{url}/metrics answers with status {status}"
-        raise UnreadableError(msg)
-    return text
+    return asking.url(settings.host, settings.port)

@@ -1,4 +1,4 @@
-"""``steelyard up``: gateway, engine and clerk, each in its own process, supervised."""
+"""``steelyard up``: gateway, engine, clerk and console, each in its own process, supervised."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ from steelyard.studio import Studio, StudioFaults
 from steelyard.supervisor import Program, ProgramFailedError, Started, Supervisor
 from steelyard.upstream import engine
 
-Role = Literal["gateway", "clerk", "engine"]
-ROLES: tuple[Role, ...] = ("gateway", "clerk", "engine")
+Role = Literal["gateway", "clerk", "console", "engine"]
+ROLES: tuple[Role, ...] = ("gateway", "clerk", "console", "engine")
+UNASKED = frozenset[Role](("gateway", "clerk", "engine"))
+"""What runs where no role is named."""
 
 _KEY_BYTES = 32
 
@@ -49,7 +51,7 @@ STOP_S_MORE = 10.0
     "roles",
     type=click.Choice(ROLES),
     multiple=True,
-    help="Run this part of the studio here; may be given again. All of them, without it.",
+    help="Run this part of the studio here; may be given again. All but the console, without it.",
 )
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one line for a machine when it serves."
@@ -63,7 +65,7 @@ def command(
     `steelyard reload` has it read the studio's files anew, and so does SIGHUP; `steelyard restart`
     starts new workers before the old ones end.
     """
-    given = frozenset(roles or ROLES)
+    given = frozenset(roles) or UNASKED
     opened = app.load_studio(folder, serving="gateway" in given)
     needed = programs(opened, given, port, workers)
     if not needed:
@@ -76,12 +78,14 @@ def command(
 
     def up(started: Sequence[Started]) -> None:
         _notify("READY=1")
-        url = next((_url(each) for each in started if each.name.startswith("gateway")), None)
+        gateway, console = _address(started, "gateway"), _address(started, "console")
+        url = gateway and f"{gateway}/v1"
         if as_json:
             pids = {each.name: each.process.pid for each in started}
-            click.echo(msgspec.json.encode({"ready": True, "url": url, "pids": pids}))
+            said = {"ready": True, "url": url, "console": console, "pids": pids}
+            click.echo(msgspec.json.encode(said))
         else:
-            _welcome(opened, url, started)
+            _welcome(opened, url, console, started)
 
     async def run() -> None:
         supervisor = Supervisor(needed, notice)
@@ -123,6 +127,11 @@ def programs(
         ]
     if "clerk" in roles:
         started.append(Program("clerk", (*command, "clerk", "--supervised"), os.environ))
+    if "console" in roles:
+        place = opened.settings.console
+        shown = Port(place.host, place.port)
+        argv = (*command, "console", "--supervised")
+        started.append(Program("console", argv, os.environ, port=shown))
     if "gateway" in roles:
         if machines.share_journals():
             started.append(Program("shipper", (*command, "ship", "--supervised"), os.environ))
@@ -221,12 +230,18 @@ def _notify(state: str) -> None:
             manager.sendto(state.encode(), address.replace("@", "\0", 1))
 
 
-def _url(gateway: Started) -> str:
-    return f"http://{gateway.ready['host']}:{gateway.ready['port']}/v1"
+def _address(started: Sequence[Started], name: str) -> str | None:
+    """Where a program of this name listens; None where none runs."""
+    found = next((each.ready for each in started if each.name.startswith(name)), None)
+    return None if found is None else f"http://{found['host']}:{found['port']}"
 
 
-def _welcome(opened: Studio, url: str | None, started: Sequence[Started]) -> None:
+def _welcome(
+    opened: Studio, url: str | None, console: str | None, started: Sequence[Started]
+) -> None:
     processes = ", ".join(f"{each.name} (pid {each.process.pid})" for each in started)
+    if console is not None:
+        click.echo(f"the console is at {console}/")
     if url is None:
         click.echo(f"{opened.settings.studio.name} runs here: {processes}")
         return

@@ -40,6 +40,13 @@ class Keys:
             rows = connection.execute(sa.select(keys).order_by(keys.c.created_us, keys.c.id))
             return tuple(_key(row) for row in rows.mappings())
 
+    def of(self, sha256: str) -> Key | None:
+        """The key with this digest of its secret; None: there is none."""
+        with reading(self._engine) as connection:
+            query = sa.select(keys).where(keys.c.sha256 == sha256)
+            row = connection.execute(query).mappings().first()
+        return None if row is None else _key(row)
+
     def changed(self, after: int) -> tuple[int, tuple[Key, ...]]:
         """The number of the last change, and the keys that changed after one; after 0, all keys.
 

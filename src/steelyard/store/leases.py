@@ -80,6 +80,12 @@ def check(connection: sa.Connection, lease: Lease) -> None:
         raise _lost(lease)
 
 
+def seconds_left(connection: sa.Connection) -> sa.ColumnElement[float]:
+    """For how long each lease is somebody's without a word; below 0: it is nobody's."""
+    now: sa.ColumnElement[int] = sa.literal_column(_NOW_US[connection.dialect.name])
+    return (tables.leases.c.until_us - now) / 1_000_000
+
+
 def _statement(connection: sa.Connection, template: str) -> sa.TextClause:
     return sa.text(template.format(now=_NOW_US[connection.dialect.name]))
 
