@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 
 import jinja2
+from markupsafe import Markup
 
 from steelyard.clerk.printing import environment
 from steelyard.console.views import Account, Issued, Overview, Usage, View
@@ -46,6 +48,21 @@ def size(number: int) -> str:
     return f"{number // _KIB:,} KiB" if number >= _KIB else f"{number} B"
 
 
+def aligned(text: str, column: Iterable[str]) -> Markup:
+    """An amount with as much room after it as its column's longest fraction takes; – for none."""
+    if not text:
+        return Markup("–")
+    longest = max(_fraction(each) for each in (text, *column))
+    missing = longest[len(_fraction(text)) :]
+    return Markup('{}<span class="pad">{}</span>').format(text, missing)
+
+
+def _fraction(text: str) -> str:
+    """As many zeros as the fraction has digits, with its point."""
+    _, point, digits = text.partition(".")
+    return point + "0" * len(digits)
+
+
 @cache
 def _templates() -> jinja2.Environment:
-    return environment("steelyard.console", {"size": size})
+    return environment("steelyard.console", {"size": size, "aligned": aligned})
