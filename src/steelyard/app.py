@@ -190,7 +190,13 @@ def _transport(opened: Studio, deployment: Deployment, clock: Clock) -> Transpor
     if deployment.kind == "echo":
         return EchoTransport(clock)
     if deployment.kind == "engine":
-        inner = connect("http://engine/v1", limits, socket=engine_socket(opened, deployment.id))
+        port = engine_port(opened, deployment.id)
+        if port is None:
+            inner = connect("http://engine/v1", limits, socket=engine_socket(opened, deployment.id))
+        else:
+            host = opened.settings.engine.host
+            place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            inner = connect(f"http://{place}/v1", limits)
         if os.environ.get(KEY_VARIABLE):
             keys.append(Credential(KEY_VARIABLE, os.environ[KEY_VARIABLE]))
     else:
@@ -356,6 +362,13 @@ def say(opened: Studio, engine: sa.Engine, clock: Clock, fact: Fact) -> bool:
 def engine_socket(opened: Studio, deployment: str) -> Path:
     """The private socket on which a deployment's engine serves."""
     return opened.root / "run" / f"{deployment}.sock"
+
+
+def engine_port(opened: Studio, deployment: str) -> int | None:
+    """The TCP port of a deployment's engine; None where it has a private socket."""
+    first = opened.settings.engine.port
+    engines = [each.id for each in opened.edition.deployments if each.kind == "engine"]
+    return None if first is None else first + engines.index(deployment)
 
 
 def publish(opened: Studio, clock: Clock) -> int:

@@ -191,6 +191,21 @@ class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How much of the machine the embedded engine takes."""
 
+    host: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="The address on which engines listen, and gateways find them, where "
+            "there is a `port`.",
+        ),
+    ] = "127.0.0.1"
+    port: Annotated[
+        Annotated[int, Meta(ge=1, le=65_000)] | None,
+        Meta(
+            description="The TCP port of the first deployment's engine; the next has the next. "
+            "Without it each engine has a private socket, for gateways on its own machine."
+        ),
+    ] = None
     threads: Annotated[
         int,
         Meta(

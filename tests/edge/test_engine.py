@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Generator
 from typing import Any
 
 import openai
 import pytest
 
 from steelyard.metering.usage import openai_usage
+from steelyard.upstream.engine import KEY_VARIABLE
 from tests.fixtures.engine import Engine
-from tests.fixtures.gateway import Deployed, Gateway, running
+from tests.fixtures.gateway import Deployed, Gateway, running, write_studio
+from tests.fixtures.whole import run, up
 
 pytestmark = pytest.mark.xdist_group("engine")
 
@@ -104,3 +110,51 @@ def test_several_choices_are_refused_since_the_engine_tells_the_usage_of_one(gat
         client.chat.completions.create(**ASK, n=2)
     assert (refused.value.code, refused.value.param) == ("invalid_parameter", "n")
     assert len(gateway.announcements()) == before
+
+
+def test_an_engine_of_its_own_machine_serves_gateways_of_others(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    apart = f"\n[engine]\nport = {port}\nslots = 2\ncontext_tokens = 1024\n"
+    deployed = [Deployed(ASK["model"], "engine", id="smollm")]
+    machines = [write_studio(tmp_path / name, deployed, apart) for name in ("there", "here")]
+    key = {KEY_VARIABLE: "a key of both machines"}
+    with up(machines[0], "--role", "engine", env=key) as there:
+        assert list(there.pids) == ["engine smollm"]
+        assert not there.url
+        with up(machines[1], "--role", "gateway", env=key) as here:
+            assert list(here.pids) == ["gateway"]
+            with here.client() as client:
+                assert client.chat.completions.create(**ASK).choices[0].message.content
+                os.kill(there.pids["engine smollm"], signal.SIGKILL)
+                wait_until(lambda: answers(client))
+        with (
+            up(
+                machines[1], "--role", "gateway", env={KEY_VARIABLE: "another key than that"}
+            ) as here,
+            here.client() as client,
+            pytest.raises(openai.APIStatusError) as refused,
+        ):
+            client.chat.completions.create(**ASK)
+        assert refused.value.code == "upstream_unauthorised"
+
+
+def test_an_engine_apart_needs_a_key_that_others_have(tmp_path):
+    folder = write_studio(tmp_path, [Deployed(ASK["model"], "engine", id="smollm")])
+    ran = run(folder, "up", "--role", "engine", env={KEY_VARIABLE: ""})
+    assert ran.returncode == 1
+    assert KEY_VARIABLE in ran.stderr
+
+
+def answers(client: openai.OpenAI) -> bool:
+    try:
+        return bool(client.chat.completions.create(**ASK).choices)
+    except openai.APIError:
+        return False
+
+
+def wait_until(what: Callable[[], bool]) -> None:
+    until_s = time.monotonic() + 30
+    while not what():
+        assert time.monotonic() < until_s
+        time.sleep(0.2)

@@ -67,6 +67,12 @@ def command(
     """
     given = frozenset(roles) or UNASKED
     opened = app.load_studio(folder, serving="gateway" in given)
+    if "engine" in given and "gateway" not in given and not os.environ.get(engine.KEY_VARIABLE):
+        fail(
+            f"{engine.KEY_VARIABLE} is not set: gateways that are started apart from engines give "
+            f"them this key; any secret of {engine.KEY_CHARS_MIN} characters or more, the same on "
+            "each machine"
+        )
     needed = programs(opened, given, port, workers)
     if not needed:
         fail(
@@ -210,10 +216,12 @@ class _Orders:
 
 
 def _engine(opened: Studio, deployment: str, model: str) -> Sequence[str]:
-    settings = opened.settings.engine
+    settings, port = opened.settings.engine, app.engine_port(opened, deployment)
     return engine.command(
         engine.EngineOptions(
-            socket=str(app.engine_socket(opened, deployment).absolute()),
+            socket=None if port else str(app.engine_socket(opened, deployment).absolute()),
+            port=port,
+            host=settings.host,
             model=model,
             threads=settings.threads,
             slots=settings.slots,

@@ -93,7 +93,9 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     socket: Annotated[str, Meta(min_length=1)] | None = None
     port: Annotated[int, Meta(ge=1, le=65_535)] | None = None
-    """A port of 127.0.0.1, where there are no unix sockets."""
+    """A port of ``host``, for gateways on other machines, or where there are no unix sockets."""
+
+    host: Annotated[str, Meta(min_length=1, max_length=253)] = "127.0.0.1"
 
     model: Annotated[str, Meta(min_length=1, max_length=200)] = "smollm2-135m-instruct"
     weights: Annotated[str, Meta(min_length=1)] | None = None
@@ -328,7 +330,7 @@ def _serving(options: EngineOptions, weights: Path, key: str) -> object:
     params = library.CommonParams()
     params.model.path = str(weights)
     params.model_alias = [options.model]
-    params.hostnames = [options.socket or "127.0.0.1"]
+    params.hostnames = [options.socket or options.host]
     params.port = options.port or 0
     params.api_keys = [key]
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = options.threads
