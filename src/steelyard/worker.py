@@ -28,7 +28,7 @@ import msgspec
 import uvloop
 from sqlalchemy.exc import OperationalError
 
-from steelyard import app, machines, published, stopped
+from steelyard import app, machines, published, reaching, stopped
 from steelyard.catalogue.documents import Deployment
 from steelyard.covering import Covering
 from steelyard.dispatch import breaker
@@ -150,7 +150,7 @@ async def run(opened: Published, options: Options) -> int:
     ):
         desk = Desk(
             snapshots.take(),
-            app.open_transports(studio, clock),
+            reaching.open_transports(studio, clock),
             writer,
             clock,
             _random_bits(),
@@ -243,7 +243,7 @@ class Renewal:
             self._opened = await asyncio.to_thread(published.read, before.root)
             studio = self._opened.studio
             snapshot = await asyncio.to_thread(self._snapshots.take, self._opened)
-            opened = app.open_transports(studio, desk.clock, before)
+            opened = reaching.open_transports(studio, desk.clock, before)
             self._deployments.update({each.id: each for each in studio.edition.deployments})
             replaced = {name: desk.transports[name] for name in opened if name in desk.transports}
             # Ways to deployments that are gone stay: a call that began before may ask for one yet.

@@ -7,7 +7,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from steelyard import app
+from steelyard import app, reaching
 from steelyard.cli.main import cli
 from steelyard.governance.sealed import FILE, MASTER_VARIABLE
 from steelyard.studio import StudioFaults
@@ -51,7 +51,7 @@ def test_a_secret_is_sealed_and_used(run, folder):
     opened = app.load_studio(folder, serving=True)
     assert "sk-up" not in repr(opened)
     assert "sk-up" not in (folder / FILE).read_text()
-    assert app.open_transports(opened, app.SystemClock()).keys() == {"echo-1", "m"}
+    assert reaching.open_transports(opened, app.SystemClock()).keys() == {"echo-1", "m"}
 
 
 def test_who_has_another_master_key_opens_nothing(run, folder, monkeypatch):

@@ -15,7 +15,7 @@ from typing import Literal
 import click
 import msgspec
 
-from steelyard import app, machines, orders, published
+from steelyard import app, machines, orders, published, reaching
 from steelyard.cli.booked import FAULTS
 from steelyard.cli.failing import fail
 from steelyard.cli.ordered import sentence
@@ -216,10 +216,10 @@ class _Orders:
 
 
 def _engine(opened: Studio, deployment: str, model: str) -> Sequence[str]:
-    settings, port = opened.settings.engine, app.engine_port(opened, deployment)
+    settings, port = opened.settings.engine, reaching.engine_port(opened, deployment)
     return engine.command(
         engine.EngineOptions(
-            socket=None if port else str(app.engine_socket(opened, deployment).absolute()),
+            socket=None if port else str(reaching.engine_socket(opened, deployment).absolute()),
             port=port,
             host=settings.host,
             model=model,
