@@ -93,7 +93,7 @@ class Worker:
         assert isinstance(plan, Plan)
         found = self._paying.draw(self._snapshot, call, plan)
         if isinstance(found, Wanting):
-            found = await self._paying.wait(found, _caller(self._caller))
+            found = await self._paying.wait(found, _caller(self._caller), {})
         if isinstance(found, Refusal):
             return f"{found.code} {time.monotonic_ns() // 1000 - began_us}"
         return await self._make(found, plan.open_to[0].offer)

@@ -19,7 +19,6 @@ from steelyard import app, machines, published
 from steelyard.catalogue.documents import Edition
 from steelyard.clerk import releasing
 from steelyard.clerk.releasing import Keeper, Spending
-from steelyard.clerk.shipping import ObjectsError
 from steelyard.dispatch import purses
 from steelyard.dispatch.cover import KEPT_US, Cover
 from steelyard.dispatch.desk import Desk
@@ -33,6 +32,8 @@ from steelyard.store.allowances import SqlAllowances
 from steelyard.store.roster import Roster
 from steelyard.store.valkey_allowances import SCHEMES, ValkeyAllowances
 from steelyard.studio import Studio
+from steelyard.upstream.counting import EngineCounter, FileCounter, PromptCounter
+from steelyard.upstream.transport import Transport
 from steelyard.values import money
 from steelyard.values.clock import Clock
 
@@ -125,10 +126,23 @@ class _Elsewhere:
             shared = machines.open_shared(self._opened, engine)
             if shared is None:
                 raise StoreAwayError
-            try:
-                return shared.bring_writer(writer)
-            except ObjectsError as exc:
-                raise StoreAwayError from exc
+            return shared.bring_writer(writer)
+
+
+def open_counters(opened: Studio, transports: Mapping[str, Transport]) -> dict[str, PromptCounter]:
+    """Who counts prompts, by model: its tokenizer's file, or the engine if only engines serve it.
+
+    Raises: TokenizerError.
+    """
+    found: dict[str, PromptCounter] = {}
+    for each in opened.edition.deployments:
+        others = [every.kind for every in opened.edition.deployments if every.model == each.model]
+        if {*others} == {"engine"}:
+            found[each.model] = EngineCounter(transports[each.id])
+    for model in opened.edition.models:
+        if model.tokenizer is not None:
+            found[model.id] = FileCounter(opened.root / model.tokenizer)
+    return found
 
 
 def _enter(opened: Studio, writer: str) -> None:

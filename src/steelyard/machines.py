@@ -89,13 +89,17 @@ class Shared:
         shipping.fetch_lines(self.objects, self.opened.root / "lines", files)
 
     def bring_writer(self, writer: str) -> Path:
-        """Have here what one writer has shipped; the folder with it. Raises: ObjectsError."""
+        """Have here what one writer has shipped; the folder with it. Raises: StoreAwayError."""
         from steelyard.clerk import shipping
+        from steelyard.dispatch.leasing import StoreAwayError
 
         folder, its = booked_journal(self.opened), f"{writer}/"
         (folder / writer).mkdir(parents=True, exist_ok=True)
         wanted = [each for each in self.index.all() if each.name.startswith(its)]
-        shipping.fetch(wanted, self.objects, folder)
+        try:
+            shipping.fetch(wanted, self.objects, folder)
+        except shipping.ObjectsError as exc:
+            raise StoreAwayError from exc
         return folder
 
     @contextmanager

@@ -140,6 +140,7 @@ def load(folder: Path, env: Mapping[str, str] | None) -> Studio:
     keys = _keys(draft, env)
     if env is not None:
         _upstreams(draft, folder, env)
+        _tokenizers(draft, folder)
     _cache_rules(draft, settings)
     faults = tuple(sorted(fault for sheet in sheets for fault in sheet.faults))
     if faults or settings is None:
@@ -316,6 +317,18 @@ def _upstreams(draft: Draft, folder: Path, env: Mapping[str, str]) -> None:
                 row.fault(("ca_file",), "no certificate is in this file")
             except OSError as exc:
                 row.fault(("ca_file",), f"can't be read: {exc.strerror}")
+
+
+def _tokenizers(draft: Draft, folder: Path) -> None:
+    """Note each model's tokenizer that can't be read."""
+    from steelyard.upstream import counting  # noqa: PLC0415 - a library, only to serve
+
+    for row in draft.models:
+        if row.value.tokenizer is not None:
+            try:
+                counting.FileCounter(folder / row.value.tokenizer)
+            except counting.TokenizerError as exc:
+                row.fault(("tokenizer",), str(exc))
 
 
 def _named(deployment: Deployment, written: Mapping[str, object]) -> Iterator[tuple[str, str, str]]:

@@ -30,7 +30,7 @@ from sqlalchemy.exc import OperationalError
 
 from steelyard import app, machines, published, reaching, stopped
 from steelyard.catalogue.documents import Deployment
-from steelyard.covering import Covering
+from steelyard.covering import Covering, open_counters
 from steelyard.dispatch import breaker
 from steelyard.dispatch import desk as dispatch
 from steelyard.dispatch.cache import Cache, Rule
@@ -165,6 +165,7 @@ async def run(opened: Published, options: Options) -> int:
             observer=telemetry.observer,
             cache=_cache(studio),
         )
+        desk.counters = open_counters(studio, desk.transports)
         telemetry.look_at(lambda: _gauges(desk, writer))
         covering = Covering(desk, writer_id)
         renewal = Renewal(desk, snapshots, opened, deployments, covering)
@@ -248,6 +249,7 @@ class Renewal:
             replaced = {name: desk.transports[name] for name in opened if name in desk.transports}
             # Ways to deployments that are gone stay: a call that began before may ask for one yet.
             desk.transports = {**desk.transports, **opened}
+            desk.counters = await asyncio.to_thread(open_counters, studio, desk.transports)
             desk.snapshot = snapshot
             await self._covering.follow(studio)
         if replaced:

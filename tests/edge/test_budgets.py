@@ -10,6 +10,10 @@ from typing import Any
 import openai
 import pytest
 
+from steelyard import app
+from steelyard.studio import StudioFaults
+from steelyard.upstream.engine import packaged_weights
+from tests.fixtures import gguf
 from tests.fixtures.gateway import Deployed, Gateway, start, stop, write_studio
 
 pytestmark = pytest.mark.xdist_group("budgets")
@@ -196,3 +200,40 @@ def outcome(client) -> str:
     except openai.APIStatusError as exc:
         return str(exc.code)
     return ""
+
+
+def test_a_prompt_that_seems_too_long_is_counted_where_its_tokenizer_is_known(tmp_path):
+    """Of 4,500 bytes, which would be held as so many tokens, a thousand tokens are left."""
+    folder = studio(tmp_path, BUDGETS.replace('amount = "0.0008"', 'amount = "0.0020"'))
+    gguf.tokenizer(packaged_weights()).save(str(folder / "tokenizer.json"))
+    path = folder / "steelyard.toml"
+    text = path.read_text("utf-8")
+    named = 'id = "total"\nfamily = "Test"\ntokenizer = "tokenizer.json"'
+    path.write_text(text.replace('id = "total"\nfamily = "Test"', named), "utf-8")
+    said_of = {"total": "", "month": ""}
+    started = start(folder)
+    try:
+        with started.client() as client:
+            for model in said_of:
+                try:
+                    client.chat.completions.create(
+                        model=model,
+                        messages=[{"role": "user", "content": "The quick brown fox. " * 220}],
+                        max_tokens=20,
+                        extra_headers={"x-steelyard-clamp": "never"},
+                    )
+                except openai.APIStatusError as exc:
+                    said_of[model] = str(exc.code)
+    finally:
+        stop(started)
+    assert said_of == {"total": "", "month": "insufficient_quota"}
+
+
+def test_a_tokenizer_that_can_t_be_read_is_found_before_anything_is_served(tmp_path):
+    folder = studio(tmp_path)
+    path = folder / "steelyard.toml"
+    text = path.read_text("utf-8")
+    named = 'id = "total"\nfamily = "Test"\ntokenizer = "none.json"'
+    path.write_text(text.replace('id = "total"\nfamily = "Test"', named), "utf-8")
+    with pytest.raises(StudioFaults, match=r"none\.json is no tokenizer's file"):
+        app.load_studio(folder, serving=True)

@@ -46,6 +46,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     checked: str
     """The day, ``2026-11-24``, on which the source was last compared."""
+    tokenizer: str | None = None
+    """Its ``tokenizer.json``, from the studio's folder on."""
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):

@@ -38,6 +38,7 @@ class _Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     input: tuple[Modality, ...] = ("text",)
     output: tuple[Modality, ...] = ("text",)
     reasoning: bool = False
+    tokenizer: Text | None = None
     source: Text | None = None
     checked: date | None = None
 
@@ -110,6 +111,7 @@ def _read(sheet: Sheet, head: _Head) -> list[Found[Model]]:
             reasoning=raw.reasoning,
             source=source,
             checked=checked.isoformat(),
+            tokenizer=raw.tokenizer,
         )
         found.append(Found(sheet, row.path, model))
     return found

@@ -20,6 +20,7 @@ from steelyard.dispatch.snapshot import Snapshot
 from steelyard.dispatch.stopping import Booked
 from steelyard.dispatch.windows import Now
 from steelyard.governance.keys import Key
+from steelyard.upstream.counting import PromptCounter
 from steelyard.upstream.transport import Transport
 from steelyard.values.clock import Clock
 from steelyard.values.usage import Announcement, UsageRecord
@@ -79,6 +80,8 @@ class Desk:
         self.observer = observer
         self.cache = Cache() if cache is None else cache
         self.allowances: Allowances = LocalAllowances()
+        self.counters: Mapping[str, PromptCounter] = {}
+        """Who counts prompts, by model, where somebody can."""
         self.paying: Paying | None = None
         """How calls are paid whose cover is limited; None: no call's is."""
         self.booked: Booked | None = None

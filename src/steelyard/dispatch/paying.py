@@ -2,11 +2,13 @@
 
 A prompt has no more tokens than its request has bytes: each token of a byte-level vocabulary stands
 for one at least, and the JSON around a message is longer than what a template puts there. An answer
-has no more tokens than its text has bytes.
+has no more tokens than its text has bytes. Only where there is no room for so much the prompt is
+counted, should somebody know its model's tokenizer: most calls need not wait for that.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -26,6 +28,7 @@ from steelyard.dispatch.snapshot import Snapshot
 from steelyard.dispatch.tabs import STREAM_TOKENS, Tab
 from steelyard.rating import bounds
 from steelyard.rating.bounds import Highest
+from steelyard.upstream.counting import TEMPLATE_TOKENS, PromptCounter
 
 HEADER = "x-steelyard-clamp"
 """The header by which a caller says that its answer must not be cut down: ``never``."""
@@ -34,9 +37,6 @@ CLAMPED = "x-steelyard-max-tokens"
 """The header that says to how many tokens an answer was cut down."""
 
 WISHES = frozenset({"", "never"})
-
-TEMPLATE_TOKENS = 512
-"""What a template may add to a prompt of its own: a system message, how tools are called."""
 
 MEDIA_TOKENS = ((b'"image_url"', 16_384), (b'"video_url"', 131_072))
 """What a picture or a film that a request names is taken for, at the most."""
@@ -64,6 +64,8 @@ class Way(NamedTuple):
     slices: tuple[Slice, ...]
     highest: Highest
     model: Model | None
+    models: tuple[str, ...]
+    """Whoever may answer, in case the first does not."""
 
 
 class Wanting(NamedTuple):
@@ -105,14 +107,22 @@ class Paying:
         wanting = Wanting(call, way, fixed, first, most)
         return wanting if drawn is None else self._with(wanting, drawn)
 
-    async def wait(self, wanting: Wanting, caller: Caller) -> Call | Refusal:
+    async def wait(
+        self, wanting: Wanting, caller: Caller, counters: Mapping[str, PromptCounter]
+    ) -> Call | Refusal:
         """Hold what a call may cost as soon as there is room, its answer cut down if it must be.
 
         Refuses: insufficient_quota, cover_used_up, cover_held, cover_unknown.
         Raises: CallerGoneError.
         """
+        price_pico = wanting.way.highest.answer_token
+        less = await _counted(wanting, counters) if counters else None
+        if less is not None:
+            wanting = less
+            most = wanting.fixed + wanting.first * price_pico
+            if (drawn := self.cover.draw(wanting.way.slices, most)) is not None:
+                return self._with(wanting, drawn)
         call, way, fixed, first, _ = wanting
-        price_pico = way.highest.answer_token
         least, last = min(first, LEAST_TOKENS), min(first, call.ask.choices)
         if call.arrival.clamp:
             least = last = first
@@ -156,17 +166,39 @@ class Paying:
             self.cover.slices_of(drawn_on),
             bounds.highest(found, self._compute_ms_max, ANSWER_BYTES_MAX),
             known.models.get(call.ask.model),
+            models,
         )
         return way
 
 
+async def _counted(wanting: Wanting, counters: Mapping[str, PromptCounter]) -> Wanting | None:
+    """The same for a prompt that was counted; None where that is no less, or nobody can count it.
+
+    By the tokenizer of whoever may answer that has the most of it.
+    """
+    call, way = wanting.call, wanting.way
+    ask, known = call.ask, [counters.get(name) for name in way.models]
+    if ask.kind != "chat" or None in known or _media_tokens(ask, way.model):
+        return None
+    found = [await each.most(ask.fields) for each in known if each is not None]
+    told = [each for each in found if each is not None]
+    if len(told) < len(known) or max(told) >= prompt_tokens(ask, way.model):
+        return None
+    fixed = way.highest.most_pico(max(told), 0, ask.ingress_bytes)
+    return wanting._replace(fixed=fixed)
+
+
 def prompt_tokens(ask: Ask, model: Model | None) -> int:
     """No fewer tokens than a prompt has."""
-    tokens = ask.ingress_bytes + TEMPLATE_TOKENS
-    if model is None or model.input != ("text",):
-        messages = bytes(ask.fields.get("messages", b""))
-        tokens += sum(messages.count(mark) * each for mark, each in MEDIA_TOKENS)
-    return tokens
+    return ask.ingress_bytes + TEMPLATE_TOKENS + _media_tokens(ask, model)
+
+
+def _media_tokens(ask: Ask, model: Model | None) -> int:
+    """What the pictures and films of a prompt are taken for."""
+    if model is not None and model.input == ("text",):
+        return 0
+    messages = bytes(ask.fields.get("messages", b""))
+    return sum(messages.count(mark) * each for mark, each in MEDIA_TOKENS)
 
 
 def answer_tokens(ask: Ask, model: Model | None) -> int:

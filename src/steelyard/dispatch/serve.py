@@ -91,7 +91,9 @@ async def _pay(
 ) -> Call | Refusal:
     """The call with what it holds of its cover, in its answer cut down to what is there."""
     found = paying.draw(desk.snapshot, call, plan)
-    return await paying.wait(found, caller) if isinstance(found, Wanting) else found
+    if not isinstance(found, Wanting):
+        return found
+    return await paying.wait(found, caller, desk.counters)
 
 
 async def _answer(
