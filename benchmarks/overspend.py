@@ -25,6 +25,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from benchmarks import budgeted
 from benchmarks.admitting import MOST_PICO, PATIENCE_S
 from benchmarks.backends import BACKENDS, Backend
 from steelyard import app
@@ -99,7 +100,7 @@ class Told(NamedTuple):
 
 
 def measure(*, quick: bool = False, only: str = "") -> dict[str, object]:
-    """All backends, one after the other, and what a check before an increment does."""
+    """All backends, one after the other; a check before an increment; LiteLLM's budget."""
     runs = len(FAULTS) if quick else RUNS
     found: dict[str, object] = {}
     of_all: list[Mapping[str, float]] = []
@@ -109,6 +110,8 @@ def measure(*, quick: bool = False, only: str = "") -> dict[str, object]:
         of_all.append(one)
         found[name] = {**one, "seconds": round(time.monotonic() - began_s, 1)}
     found["naive_overspent_share"] = _naive()
+    if not only:
+        found |= budgeted.measure()
     return {
         "runs": sum(int(each["runs"]) for each in of_all),
         "overspent_runs": sum(int(each["overspent_runs"]) for each in of_all),

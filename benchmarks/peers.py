@@ -62,7 +62,7 @@ def nginx(mock: Mock, folder: Path) -> Generator[Peer]:
 
 
 @contextmanager
-def litellm(mock: Mock, folder: Path) -> Generator[Peer]:
+def litellm(mock: Mock, folder: Path, config: str = "litellm.yaml") -> Generator[Peer]:
     """LiteLLM's proxy, with a priced model and a master key."""
     home = CACHE / f"litellm-{LITELLM}"
     program = home / "bin" / "litellm"
@@ -71,8 +71,8 @@ def litellm(mock: Mock, folder: Path) -> Generator[Peer]:
         run([sys.executable, "-m", "venv", "--without-pip", str(home)])
         run(install(home, f"litellm[proxy]=={LITELLM}"))
     (port,) = free_ports(1)
-    _configure("litellm.yaml", folder, mock, {})
-    command = [str(program), "--config", "litellm.yaml", "--port", str(port)]
+    _configure(config, folder, mock, {})
+    command = [str(program), "--config", config, "--port", str(port)]
     command += ["--host", "127.0.0.1"]
     quiet = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}
     with started(command, env=quiet, cwd=folder) as process:
