@@ -35,6 +35,7 @@ def upstream() -> Generator[Upstream]:
     scripts = {
         "good": upstreams.answer("200 OK", json.dumps(ANSWER).encode()),
         "busy": upstreams.answer("429 Too Many", b"{}", "retry-after: 60"),
+        "locked": upstreams.answer("401 Who", b"{}"),
     }
     with upstreams.serving(scripts) as started:
         yield started
@@ -42,7 +43,7 @@ def upstream() -> Generator[Upstream]:
 
 @pytest.fixture
 def gateway(upstream, tmp_path) -> Generator[Gateway]:
-    deployed = [Deployed(name, "openai", upstream.url(name)) for name in ("good", "busy")]
+    deployed = [Deployed(name, "openai", upstream.url(name)) for name in ("good", "busy", "locked")]
     write_studio(tmp_path, deployed)
     main = tmp_path / "steelyard.toml"
     two = 'keys_env = ["FIRST_KEY", "UPSTREAM_KEY"]'
@@ -68,3 +69,15 @@ def test_keys_in_turn_and_at_rest(gateway: Gateway, upstream: Upstream):
     assert len(upstream.asked["busy"]) == 2, "each key was tried once, and rests"
     assert caught.value.status_code == 503
     assert 50 < int(caught.value.response.headers["retry-after"]) <= 60
+
+
+def test_a_key_that_is_refused_rests_and_its_caller_is_not_told_to_log_in(gateway, upstream):
+    statuses: list[int] = []
+    with gateway.client() as client:
+        for _ in range(4):
+            with pytest.raises(openai.APIStatusError) as caught:
+                client.chat.completions.create(model="locked", messages=HELLO)
+            statuses.append(caught.value.status_code)
+    assert statuses == [502, 502, 503, 503]
+    sent = [asked.headers["authorization"] for asked in upstream.asked["locked"]]
+    assert sent == ["bearer sk-first", "bearer sk-of-the-upstream"]
