@@ -128,6 +128,29 @@ def test_pieces_make_no_difference(vendor, sizes, include_usage, crlf, tail):
     assert weighed(data, [1], include_usage=include_usage) == whole
 
 
+@given(
+    vendor=st.sampled_from(list(STREAMS)),
+    sizes=PIECES,
+    include_usage=st.booleans(),
+    crlf=st.booleans(),
+)
+def test_whole_events_may_be_taken_at_once(vendor, sizes, include_usage, crlf):
+    """What is not whole is left to ``feed``, and the stream comes out as if it were all fed."""
+    data = STREAMS[vendor]
+    if crlf:
+        data = re.sub(rb"\r?\n", b"\r\n", data)
+    weigher, passed, at = StreamWeigher(include_usage=include_usage), b"", 0
+    for size in [*sizes, len(data)]:
+        end = data.find(b"\n\n", at + size) + 2 if size % 2 else at + size
+        part = data[at : end if end > 1 else len(data)]
+        at += len(part)
+        taken = weigher.take_whole(part)
+        assert taken is None or part.endswith(b"\n\n")
+        passed += weigher.feed(part) if taken is None else taken
+    passed += weigher.finish()
+    assert (weigher.reading(), passed) == weighed(data, include_usage=include_usage)
+
+
 def test_events_are_handed_on_as_soon_as_they_are_whole():
     weigher = StreamWeigher(include_usage=True)
     assert weigher.feed(b'data: {"choices":[]}\n') == b""

@@ -257,18 +257,27 @@ class Flight:
         return self._end("completed", reading, body=body, error=Code.COVER_USED_UP)
 
     def _pass(self, data: bytes) -> bool:
-        """Hand on at once what is nothing but text; whether it was that, and the caller reads."""
-        margin, caller = self._margin, self._caller
-        if self._held or not caller.ready or self._weigher is None:
+        """Hand on at once what nothing waits for; whether it was that, and the caller reads."""
+        margin, caller, weigher = self._margin, self._caller, self._weigher
+        if self._held or weigher is None or not caller.ready:
             return False
         if margin is not None and not margin.is_safe(self._sent_bytes + len(data)):
             return False
-        out = self._weigher.take_alike(data)
+        out = weigher.take_alike(data)
+        if out is None:
+            if not self._begun or margin is not None or self._is_awaited(data):
+                return False
+            out = weigher.take_whole(data)
         if out is None:
             return False
-        caller.send_now(out)
-        self._sent_bytes += len(out)
+        if out:
+            caller.send_now(out)
+            self._sent_bytes += len(out)
         return True
+
+    def _is_awaited(self, data: bytes) -> bool:
+        """Whether a part of a stream may wait for the record, or somebody for what is in it."""
+        return self._attempt.ask.include_cost or b'"timings"' in data or _may_be_last(data)
 
     def _last(self, out: bytes) -> int | None:
         """Where the events begin that wait for the record; None when all can go."""

@@ -258,8 +258,8 @@ class Connection(asyncio.Protocol):
         """
         if self._soon:
             self._soon.append(data)
-        else:
-            self.write(data)
+        elif not self.lost:
+            self._transport.write(data)
 
     def write_soon(self, data: bytes) -> None:
         """Send when all that can be done now is done."""

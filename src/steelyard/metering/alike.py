@@ -39,12 +39,13 @@ def learn(
     return Alike(before, after, after + before, not output, strips)
 
 
-def texts_alike(alike: Alike, data: bytes) -> list[bytes] | None:
-    """The texts of events, should all of these be like that; a quote in one says that not all are.
+def text_alike(alike: Alike, data: bytes) -> bytes | None:
+    """The text of an event, should it be like that; of several there is ``between`` between.
 
-    Inside a JSON string a quote is escaped, so that what is between two texts is in none.
+    Inside a JSON string a quote is escaped, so that what is between two texts is in none, and a
+    quote that is left says that not all are like that.
     """
     if not data.startswith(alike.before) or not data.endswith(alike.after):
         return None
     begin, end = len(alike.before), len(data) - len(alike.after)
-    return data[begin:end].split(alike.between) if begin <= end else None
+    return data[begin:end] if begin <= end else None

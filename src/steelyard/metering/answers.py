@@ -25,6 +25,15 @@ class Texts(msgspec.Struct, frozen=True):
     more_bytes: int = 0
 
 
+class Mark(msgspec.Struct, frozen=True):
+    """How much text has come. Unit: bytes of JSON, as escaped."""
+
+    output: int
+    reasoning: int
+    more_bytes: int
+    chunks: int
+
+
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """What an upstream's answer said.
 

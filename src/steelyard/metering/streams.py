@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 
-import msgspec
-from msgspec import Raw
-
-from steelyard.metering.alike import NO_USAGE, Alike, learn, texts_alike
-from steelyard.metering.answers import Reading, Texts, failed, find_texts, id_of, unescape
+from steelyard.metering.alike import NO_USAGE, Alike, learn, text_alike
+from steelyard.metering.answers import Mark, Reading, Texts, failed, find_texts, id_of, unescape
+from steelyard.metering.events import is_one, is_tidy, is_whole, payload_of, special, usage_of
 
 MORE_TOKENS = 64
 """What of an answer is no text: its end, the names of tools that it calls."""
@@ -31,12 +29,7 @@ SHORT_BYTES_MAX = 64 << 10
 
 _EVENT_END = re.compile(rb"\n\r?\n")
 _END_BYTES_MAX = 3
-_NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null(?=\s*[,}])|"usage"\s*:\s*null\s*,?')
 _FINISH = re.compile(rb'"finish_reason"\s*:\s*"')
-_TABLE = msgspec.json.Decoder(dict[str, Raw])
-_TIER = re.compile(rb'"(\w{1,32})"')
-_CHOICES = msgspec.json.Decoder(list[dict[str, Raw]])
-_USAGE = msgspec.json.Decoder(dict[str, object] | None)
 
 
 class StreamWeigher:
@@ -67,7 +60,7 @@ class StreamWeigher:
         self._last = b""
         """Those of the last ``feed``: they may not have reached the caller."""
         self._before = self._mark()
-        self._delivered: _Mark | None = None
+        self._delivered: Mark | None = None
 
     @property
     def tokens_max(self) -> int:
@@ -94,6 +87,9 @@ class StreamWeigher:
             if (alike := self.take_alike(data)) is not None:
                 self._before = before
                 return alike
+            if self._lessons < LESSONS_MAX and is_one(data) and len(data) <= EVENT_BYTES_MAX:
+                self._before = before
+                return self._event(data)
         if len(self._buffer) > SHORT_BYTES_MAX or self._skipping:
             return self._feed_events(data)
         data = bytes(self._buffer) + data if self._buffer else data
@@ -103,7 +99,8 @@ class StreamWeigher:
         plain = self._plain(block) if end > 1 else None
         if plain is None:
             return self._feed_mixed(data)
-        self._buffer += data[end:]
+        if end < len(data):
+            self._buffer += data[end:]
         self._wait(block)
         if self._lessons < LESSONS_MAX:
             event = block[block.rfind(b"\n\n", 0, -2) + 2 :] if block.count(b"\n\n") > 1 else block
@@ -121,9 +118,12 @@ class StreamWeigher:
             if found < 0:
                 break
             event = data[begin : found + 2]
-            tidy = len(event) <= EVENT_BYTES_MAX and b"\r" not in event and event[:1] != b"\n"
+            tidy = is_one(event) and len(event) <= EVENT_BYTES_MAX
             passed += self._event(event) if tidy else self._feed_events(event)
             begin = found + 2
+            if begin == len(data):
+                self._before = before
+                return passed
         end = self._plain_end(data, begin)
         block = data[begin:end]
         if not block or self._buffer:
@@ -144,7 +144,7 @@ class StreamWeigher:
             found = data.rfind(self._alike.after, begin)
             if found >= 0:
                 return found + len(self._alike.after)
-        return _special(data, begin)
+        return special(data, begin)
 
     def take_alike(self, data: bytes) -> bytes | None:
         """Take events that differ in nothing but their text, should these be such and whole.
@@ -155,20 +155,33 @@ class StreamWeigher:
         alike = self._alike
         if alike is None or self._buffer or self._skipping:
             return None
-        texts = texts_alike(alike, data)
-        if texts is None:
+        text = text_alike(alike, data)
+        if text is None:
             return None
-        text = b"".join(texts)
-        if b'"' in text or len(text) > TEXT_BYTES_MAX - self._text_bytes():
+        count = 1
+        if b'"' in text:  # then there are several
+            texts = text.split(alike.between)
+            text, count = b"".join(texts), len(texts) - texts.count(b"")
+            if b'"' in text:
+                return None
+        elif not text:
+            count = 0
+        if len(text) > TEXT_BYTES_MAX - len(self._output) - len(self._reasoning):
             return None
         if self._last or self._pending:
             self._digest()
-        self._chunks += len(texts) - texts.count(b"")
+        self._chunks += count
         if alike.reasoning:
             self._reasoning += text
         else:
             self._output += text
         return data.replace(NO_USAGE, b"") if alike.strips else data
+
+    def take_whole(self, data: bytes) -> bytes | None:
+        """Take events whatever they say, should these be whole; as ``take_alike``, if they are."""
+        if self._buffer or self._skipping or not is_tidy(data):
+            return None
+        return self.feed(data)
 
     def _learn(self, event: bytes, output: list[bytes], reasoning: list[bytes]) -> None:
         """Remember what an event is like that says one text and nothing else."""
@@ -236,7 +249,7 @@ class StreamWeigher:
         self._digest()
         self._before = self._mark()
         buffer = self._buffer
-        if not buffer and not self._skipping and _is_tidy(data):
+        if not buffer and not self._skipping and is_tidy(data) and len(data) <= EVENT_BYTES_MAX:
             return b"".join([self._event(each + b"\n\n") for each in data[:-2].split(b"\n\n")])
         searched = max(0, len(buffer) - _END_BYTES_MAX + 1)
         buffer += data
@@ -269,7 +282,7 @@ class StreamWeigher:
         self._buffer.clear()
         if self._skipping:
             return event + b"\n\n"
-        return self._event(event + b"\n\n") if _is_whole(_payload(event)) else b""
+        return self._event(event + b"\n\n") if is_whole(payload_of(event)) else b""
 
     def hang_up(self, *, lost_last: bool) -> None:
         """The caller is gone; what comes from now on is produced, and not delivered.
@@ -305,10 +318,10 @@ class StreamWeigher:
             service_tier=self._service_tier,
         )
 
-    def _mark(self) -> _Mark:
-        return _Mark(len(self._output), len(self._reasoning), self._more_bytes, self._chunks)
+    def _mark(self) -> Mark:
+        return Mark(len(self._output), len(self._reasoning), self._more_bytes, self._chunks)
 
-    def _texts(self, mark: _Mark) -> Texts:
+    def _texts(self, mark: Mark) -> Texts:
         return Texts(
             unescape(bytes(memoryview(self._output)[: mark.output])),
             unescape(bytes(memoryview(self._reasoning)[: mark.reasoning])),
@@ -317,7 +330,7 @@ class StreamWeigher:
 
     def _event(self, event: bytes) -> bytes:
         """Weigh one event; what to hand on of it comes back."""
-        payload = _payload(event)
+        payload = payload_of(event)
         if not payload:
             return event
         if payload == b"[DONE]":
@@ -328,7 +341,11 @@ class StreamWeigher:
             self._upstream_id = id_of(payload)
         output, reasoning = find_texts(payload, streamed=True)
         self._keep_texts(output, reasoning)
-        if b'"finish_reason":null' not in payload and _FINISH.search(payload):
+        if (
+            b'"finish_reason"' in payload
+            and b'"finish_reason":null' not in payload
+            and _FINISH.search(payload)
+        ):
             self._finished = True
         if self.error is None and failed(payload):
             self.error = payload
@@ -351,11 +368,16 @@ class StreamWeigher:
                     self._more_bytes += len(text)
 
     def _usage_event(self, event: bytes, payload: bytes) -> bytes:
-        left: bytes | None = payload.replace(NO_USAGE, b"")
-        if b'"usage"' in left:
-            left = _NULL_USAGE.sub(b"", left)
-        if b'"usage"' in left:
-            left = self._take_usage(left)
+        """Keep the usage that an event tells; what to hand on of it comes back.
+
+        Usage that comes again is cumulative: the later count holds, field by field.
+        """
+        told = usage_of(payload)
+        left = told.left
+        if told.service_tier is not None:
+            self._service_tier = told.service_tier
+        for usage in told.usage:
+            self._usage |= {name: value for name, value in usage.items() if value is not None}
         if left is None and self._usage.keys() <= _OF_PROMPT:
             return b""  # its caller would take it for the whole
         if self._include_usage or left == payload:
@@ -366,83 +388,6 @@ class StreamWeigher:
             return event.replace(payload, left, 1)
         return b"data: " + left + b"\n\n"
 
-    def _take_usage(self, payload: bytes) -> bytes | None:
-        """Keep the usage that a chunk tells; the chunk without it, or None when nothing is left.
-
-        Usage that comes again is cumulative: the later count holds, field by field.
-        """
-        try:
-            chunk = _TABLE.decode(payload)
-            choices = _CHOICES.decode(chunk.get("choices", b"[]"))
-            told = [_USAGE.decode(choice.pop("usage")) for choice in choices if "usage" in choice]
-            told.append(_USAGE.decode(chunk.pop("usage", b"null")))
-        except (msgspec.DecodeError, RecursionError):
-            return payload
-        found = [usage for usage in told if usage]
-        if not found:
-            return payload
-        if tier := _TIER.fullmatch(chunk.get("service_tier", b"")):
-            self._service_tier = tier.group(1).decode()
-        for usage in found:
-            self._usage |= {name: value for name, value in usage.items() if value is not None}
-        if not choices and "error" not in chunk:
-            return None
-        chunk["choices"] = Raw(msgspec.json.encode(choices))
-        return msgspec.json.encode(chunk)
-
-
-def _is_tidy(data: bytes) -> bool:
-    """Whether these are whole events, none too large, with nothing but a blank line between."""
-    return (
-        data.endswith(b"\n\n")
-        and len(data) <= EVENT_BYTES_MAX
-        and b"\r" not in data
-        and b"\n\n\n" not in data
-    )
-
-
-def _special(data: bytes, begin: int) -> int:
-    """Where the first event begins that says more than text, or is not whole."""
-    at = len(data)
-    for mark in _MARKS:
-        found = data.find(mark, begin, at)
-        at = at if found < 0 else found
-    found = data.rfind(b"\n\n", begin, at)
-    return begin if found < 0 else found + 2
-
 
 _OF_PROMPT = {"prompt_tokens", "prompt_tokens_details"}
 """Usage that says nothing of the answer yet."""
-
-_MARKS = (b'"finish_reason":"', b'"finish_reason": "', b'"usage":{', b'"error"', b"[DONE]")
-
-
-class _Mark(msgspec.Struct, frozen=True):
-    """How much text has come. Unit: bytes of JSON, as escaped."""
-
-    output: int
-    reasoning: int
-    more_bytes: int
-    chunks: int
-
-
-def _is_whole(payload: bytes) -> bool:
-    if payload == b"[DONE]":
-        return True
-    try:
-        msgspec.json.decode(payload, type=Raw)
-    except (msgspec.DecodeError, RecursionError):
-        return False
-    return True
-
-
-def _payload(event: bytes) -> bytes:
-    """An event's data: of several lines joined, without comments and other fields.
-
-    Source: HTML Living Standard, 9.2.6 Interpreting an event stream.
-    """
-    if event.startswith(b"data:") and event.find(b"\n") >= len(event.rstrip()):
-        return event[5:].strip()
-    lines = (line.rstrip(b"\r") for line in event.split(b"\n"))
-    data = [line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")]
-    return b"\n".join(data).strip()

@@ -340,7 +340,10 @@ class Answer:
         """Take what came of the body, in so many bytes."""
         if got:
             self._dry = 0
-            if self.through is not None and self._pass(got):
+            through, waiter = self.through, self._waiter
+            if through is not None and waiter is not None and not waiter.done() and through(got):
+                # It was taken in the turn in which it came, and nobody was woken.
+                self.deadline = self._pool.vigil.now_s + self._pool.limits.between_s
                 return
             self.parts.append(got)
             self._size += len(got)
@@ -353,16 +356,6 @@ class Answer:
             self.paused = True
             self._connection.pause()
         self._wake()
-
-    def _pass(self, got: bytes) -> bool:
-        """Have it taken at once, in the turn in which it came and without waking anybody."""
-        if self._waiter is None or self._waiter.done():
-            return False
-        assert self.through is not None
-        if not self.through(got):
-            return False
-        self.deadline = self._pool.vigil.now_s + self._pool.limits.between_s
-        return True
 
     def _framed(self) -> bool:
         return any(
