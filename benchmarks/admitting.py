@@ -22,9 +22,9 @@ from steelyard.dispatch import purses, snapshot
 from steelyard.dispatch.calls import Arrival, Ask, Caller, Headers
 from steelyard.dispatch.cover import Cover
 from steelyard.dispatch.paying import Paying, Wanting
-from steelyard.dispatch.records import Call
 from steelyard.dispatch.refusals import Refusal
 from steelyard.dispatch.router import Plan, Router
+from steelyard.dispatch.stages import Call
 from steelyard.governance.keys import Key
 from steelyard.metering.journal import JournalWriter
 from steelyard.rating import bounds, scalar

@@ -7,16 +7,14 @@ import contextlib
 from collections.abc import Callable
 from typing import Literal
 
-import msgspec
-
 from steelyard.dispatch import costs, cutting, refusals, tracing
 from steelyard.dispatch.cache import Copy
 from steelyard.dispatch.calls import Caller, CallerGoneError
 from steelyard.dispatch.course import Course, told
 from steelyard.dispatch.desk import Desk
 from steelyard.dispatch.observing import Landed
-from steelyard.dispatch.records import Attempt, End
 from steelyard.dispatch.refusals import Code, Refusal
+from steelyard.dispatch.stages import Attempt, End
 from steelyard.dispatch.tabs import Margin
 from steelyard.metering.answers import NOTHING, Reading, read_body
 from steelyard.metering.streams import StreamWeigher
@@ -70,7 +68,9 @@ class Flight:
     _stop_listening: Callable[[], object] | None = None
     _told_ms: int | None = None
     _first_token_us: int | None = None
-    _gone = _begun = _unread = False
+    _gone = False
+    _begun = False
+    _unread = False
     _held = b""
     _sent_bytes = 0
 
@@ -167,7 +167,7 @@ class Flight:
         body = openai.encode(ask.fields, model, streamed=ask.streamed)
         transport = self._desk.transports[deployment.id]
         arrival, clock = self._attempt.arrival, self._desk.clock
-        headers = ()
+        headers: tuple[tuple[str, str], ...] = ()
         if arrival.trace is not None:
             headers = tracing.departing(arrival.trace, arrival.call_id, self._attempt.number)
         asked_us = clock.monotonic_us()
@@ -395,7 +395,7 @@ class Flight:
         meters = weighed.meters if charged else {}
         tab = self._attempt.tab
         if tab is not None and (less := tab.charged(meters)) is not meters:
-            meters, weighed = less, msgspec.structs.replace(weighed, produced=made)
+            meters, weighed = less, weighed._replace(produced=made)
         produced = weighed.produced if charged else made if paid else {}
         wall_us = self._desk.clock.monotonic_us() - self.opened_us
         return End(

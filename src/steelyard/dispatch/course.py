@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from steelyard.dispatch.calls import Headers
-from steelyard.dispatch.records import Attempt
+from steelyard.dispatch.stages import Attempt
 
 
-class Course(msgspec.Struct):
+class Course:
     """How a call has gone so far. ``waited_us`` is how long others than we took. Unit: µs."""
 
-    attempts: int = 0
-    waited_us: int = 0
+    def __init__(self, attempts: int = 0) -> None:
+        self.attempts = attempts
+        self.waited_us = 0
 
 
 def told(attempt: Attempt, attempts: int, own_us: int) -> Headers:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from steelyard.dispatch.records import Attempt
 from steelyard.dispatch.refusals import Code
+from steelyard.dispatch.stages import Attempt
 from steelyard.values.meters import PROMPT_METERS
 
 _ANSWER = ("output_tokens", "reasoning_tokens")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Literal, Protocol
-
-import msgspec
+from typing import Literal, NamedTuple, Protocol
 
 from steelyard.dispatch.allowances import Allowances, LocalAllowances
 from steelyard.dispatch.cache import Cache
@@ -26,7 +24,7 @@ from steelyard.values.clock import Clock
 from steelyard.values.usage import Announcement, UsageRecord
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class Limits(NamedTuple):
     """Bounds and policy of calls. Unit: seconds, calls; ``queue_*`` of those that wait."""
 
     total_s: float = 600

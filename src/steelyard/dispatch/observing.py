@@ -7,8 +7,8 @@ from typing import Protocol
 import msgspec
 
 from steelyard.dispatch.calls import Arrival, Operation
-from steelyard.dispatch.records import Attempt
 from steelyard.dispatch.refusals import Refusal
+from steelyard.dispatch.stages import Attempt
 from steelyard.values.usage import Outcome, UsageRecord
 
 

@@ -20,11 +20,11 @@ from steelyard.dispatch import purses, refusals
 from steelyard.dispatch.calls import Ask, Caller
 from steelyard.dispatch.cover import Cover, Drawn, Need, Short
 from steelyard.dispatch.purses import Payment
-from steelyard.dispatch.records import Call
 from steelyard.dispatch.refusals import Code, Refusal
 from steelyard.dispatch.router import Plan
 from steelyard.dispatch.slices import Slice
 from steelyard.dispatch.snapshot import Snapshot
+from steelyard.dispatch.stages import Call
 from steelyard.dispatch.tabs import STREAM_TOKENS, Tab
 from steelyard.rating import bounds
 from steelyard.rating.bounds import Highest

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-
-import msgspec
+from typing import NamedTuple
 
 from steelyard.dispatch.calls import CallerGoneError
 from steelyard.dispatch.queueing import Line
@@ -14,7 +13,7 @@ Gone = Callable[[], Awaitable[None]]
 """Returns when the caller hangs up."""
 
 
-class Ticket(msgspec.Struct, frozen=True):
+class Ticket(NamedTuple):
     """As whose a call waits: customers go in turn, by weight; the higher priority before them."""
 
     customer: str

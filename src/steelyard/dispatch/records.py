@@ -6,74 +6,16 @@ from collections.abc import Iterable
 
 import msgspec
 
-from steelyard.catalogue.documents import Deployment
 from steelyard.dispatch import labels
-from steelyard.dispatch.calls import Arrival, Ask
-from steelyard.dispatch.refusals import Refusal
-from steelyard.dispatch.tabs import Tab
-from steelyard.governance.keys import Key
-from steelyard.values.usage import Announcement, Outcome, Source, Try, UsageRecord
+from steelyard.dispatch.calls import Ask
+from steelyard.dispatch.stages import Attempt, Call, End
+from steelyard.values.usage import Announcement, Source, Try, UsageRecord
 
 BYTES_PER_TOKEN = 4
 """How long a token is where nobody counted: English text in today's tokenizers."""
 
 NAME_CHARS_MAX = 128
 """Names that others chose (``user``, an upstream's id) are kept up to here."""
-
-
-class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """A call that was understood, and whose it is."""
-
-    arrival: Arrival
-    key: Key
-    ask: Ask
-    edition: int
-    tab: Tab | None = None
-    """What it holds of its cover; None: nobody limits that."""
-
-
-class Attempt(Call, frozen=True, kw_only=True):
-    """A call at one deployment, the ``number``-th that is asked."""
-
-    deployment: Deployment
-    number: int = 1
-    shadow_of: bytes | None = None
-    """The call of which this is a copy, whose answer nobody sees."""
-
-    @property
-    def asked(self) -> str | None:
-        """The model that the caller named, where this is another one."""
-        return None if self.ask.model == self.deployment.model else self.ask.model
-
-
-class End(msgspec.Struct, frozen=True, kw_only=True):
-    """How an attempt ended.
-
-    ``meters`` are the tokens that the caller received, empty when it received nothing; ``produced``
-    those that were made, None where that is the same. ``body`` is what the caller still gets: all
-    of a plain answer, the end of a stream that has ``begun``. ``refusal`` is what the caller is
-    told, ``error`` the code that is recorded. ``taken_us`` is its whole length, ``waited_us`` how
-    much of it the upstream took until its first byte, or until all of a plain answer was there.
-    Unit: bytes, µs, ms.
-    """
-
-    outcome: Outcome
-    meters: dict[str, int]
-    produced: dict[str, int] | None
-    sources: dict[str, Source]
-    refusal: Refusal | None
-    error: str | None
-    begun: bool
-    body: bytes
-    sent_bytes: int
-    first_token_us: int | None
-    taken_us: int
-    waited_us: int
-    compute_ms: int
-    compute_source: Source
-    upstream_id: str | None
-    service_tier: str | None = None
-    """What the upstream calls the service that it gave."""
 
 
 def expected(ask: Ask) -> dict[str, int]:
@@ -105,7 +47,7 @@ def announcement(attempt: Attempt, tries: tuple[Try, ...] = ()) -> Announcement:
         deployment=deployment.id,
         expected=expected(attempt.ask),
         tries=tries,
-        asked=attempt.asked,
+        asked=_asked(attempt),
         shadow_of=attempt.shadow_of,
     )
 
@@ -210,7 +152,7 @@ def record(
         region=deployment.region or "",
         mode=labels.mode(ask.fields, end.meters, deployment),
         tries=tries,
-        asked=attempt.asked,
+        asked=_asked(attempt),
     )
 
 
@@ -221,6 +163,12 @@ def shadow(attempt: Attempt, end: End, duration_us: int) -> UsageRecord:
     return msgspec.structs.replace(
         found, meters={}, produced=made, shadow_of=attempt.shadow_of, user=None
     )
+
+
+def _asked(attempt: Attempt) -> str | None:
+    """The model that the caller named, where the one that answers is another."""
+    model = attempt.ask.model
+    return None if model == attempt.deployment.model else model
 
 
 def _measured(attempt: Attempt, end: End) -> dict[str, int]:

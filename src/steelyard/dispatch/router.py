@@ -11,11 +11,11 @@ import msgspec
 
 from steelyard.catalogue.routes import Route
 from steelyard.dispatch import affinity, breaker, records, refusals, routing, snapshot
-from steelyard.dispatch.records import Call
 from steelyard.dispatch.refusals import Refusal
 from steelyard.dispatch.retrying import Budget
 from steelyard.dispatch.routing import Memory, View
 from steelyard.dispatch.snapshot import Choice, Snapshot
+from steelyard.dispatch.stages import Call
 from steelyard.dispatch.vitals import Vitals
 
 HEADER = "x-steelyard-deployments"
@@ -31,7 +31,7 @@ KNOWN_MAX = 4096
 RETRY_PERCENT = 20
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class Wanted(NamedTuple):
     """What a caller wants: ``only`` these, in this order, should there be any; ``never`` those."""
 
     only: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ ANY = Wanted()
 _ROUTE = Route(model="")
 
 
-class Plan(msgspec.Struct, frozen=True):
+class Plan(NamedTuple):
     """What a call may use: its model's route, what it wants of it, and what is open to it."""
 
     route: Route

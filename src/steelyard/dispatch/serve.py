@@ -12,10 +12,10 @@ from steelyard.dispatch.desk import Desk
 from steelyard.dispatch.observing import Ended, Refused
 from steelyard.dispatch.paying import HEADER as CLAMP_HEADER
 from steelyard.dispatch.paying import WISHES, Paying, Wanting
-from steelyard.dispatch.records import Call, End
 from steelyard.dispatch.refusals import Refusal
 from steelyard.dispatch.router import Plan
 from steelyard.dispatch.snapshot import Choice, Snapshot, offer_for
+from steelyard.dispatch.stages import Call, End
 from steelyard.dispatch.trying import Made, Trying
 from steelyard.dispatch.windows import Now
 from steelyard.governance import keys

@@ -11,8 +11,8 @@ from steelyard.dispatch.attempts import Flight
 from steelyard.dispatch.calls import Arrival, Ask, CallerGoneError, Headers
 from steelyard.dispatch.course import Course
 from steelyard.dispatch.desk import Desk
-from steelyard.dispatch.records import Attempt, Call
 from steelyard.dispatch.refusals import Refusal
+from steelyard.dispatch.stages import Attempt, Call
 from steelyard.dispatch.trying import announce, note
 from steelyard.dispatch.windows import Standing
 from steelyard.metering.journal import JournalError

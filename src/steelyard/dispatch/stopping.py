@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from steelyard.catalogue.offers import Offer
 from steelyard.dispatch import refusals
-from steelyard.dispatch.records import Call
 from steelyard.dispatch.refusals import Code, Refusal
 from steelyard.dispatch.snapshot import Snapshot
+from steelyard.dispatch.stages import Call
 from steelyard.rating import covering, purses
 from steelyard.rating.counting import Counter
 from steelyard.values import periods

@@ -18,10 +18,10 @@ from steelyard.dispatch.cache import Copy
 from steelyard.dispatch.calls import Caller
 from steelyard.dispatch.course import Course
 from steelyard.dispatch.desk import Desk
-from steelyard.dispatch.records import Attempt, Call, End
 from steelyard.dispatch.refusals import Refusal
 from steelyard.dispatch.seats import Seats
 from steelyard.dispatch.snapshot import Choice
+from steelyard.dispatch.stages import Attempt, Call, End
 from steelyard.dispatch.vitals import Vitals
 from steelyard.metering.journal import JournalError, JournalFullError
 from steelyard.values.usage import Try
@@ -88,8 +88,11 @@ class Trying:
         hedge_ms = self._route.hedge_ms
         try:
             choice = next(self._ways)
-            if not self._seats.take(choice) and (choice := await self._wait(choice)) is None:
-                return refusals.overloaded()
+            if not self._seats.take(choice):
+                free = await self._wait(choice)
+                if free is None:
+                    return refusals.overloaded()
+                choice = free
             self._asked.append(choice)
             self._desk.router.budget.earn()
             refusal = announce(self._desk, attempt := self._attempt(choice))

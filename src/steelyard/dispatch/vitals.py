@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from steelyard.dispatch import breaker
 from steelyard.dispatch.breaker import CLOSED, Breaker
 
@@ -14,14 +12,21 @@ _WEIGHT = 8
 """A new measurement moves the average by one part in so many."""
 
 
-class Vitals(msgspec.Struct, kw_only=True):
+class Vitals:
     """What is known of a deployment. Unit: ``*_us`` µs, averages of which the newest weigh most."""
 
-    in_flight: int = 0
-    first_token_us: int | None = None
-    per_token_us: int | None = None
-    measured_us: int = 0
-    breaker: Breaker = CLOSED
+    def __init__(
+        self,
+        *,
+        in_flight: int = 0,
+        first_token_us: int | None = None,
+        per_token_us: int | None = None,
+    ) -> None:
+        self.in_flight = in_flight
+        self.first_token_us = first_token_us
+        self.per_token_us = per_token_us
+        self.measured_us = 0
+        self.breaker: Breaker = CLOSED
 
     @property
     def closed(self) -> bool:

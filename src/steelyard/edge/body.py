@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Raw
@@ -35,7 +35,7 @@ class Wishes(msgspec.Struct, frozen=True):
 NO_WISHES = Wishes()
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class Limits(NamedTuple):
     """Bounds of a request. Unit: bytes and seconds."""
 
     body_bytes_max: int = 8 << 20

@@ -14,10 +14,9 @@ import sys
 import termios
 from collections import deque
 from collections.abc import Callable
-from typing import Literal, Protocol, cast
+from typing import Literal, NamedTuple, Protocol, cast
 
 import httptools
-import msgspec
 
 from steelyard.edge.request import STATUS_LINES, Request
 from steelyard.edge.rsgi import Application, ProtocolClosed
@@ -36,7 +35,7 @@ UNREAD_S = 60
 _REFUSED = "%scontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
-class Listen(msgspec.Struct, frozen=True, kw_only=True):
+class Listen(NamedTuple):
     """Where a server listens and what it bounds. Unit: bytes, seconds.
 
     Several processes may listen on one port; the kernel shares the connections out.
@@ -80,7 +79,7 @@ class _UnframedError(Exception):
     """A body of which it is not sure where it ends. Source: RFC 9112, 6.1 and 6.3."""
 
 
-class Connection(asyncio.Protocol):
+class Connection:
     """One caller's connection: its requests are served one after the other."""
 
     __slots__ = (
@@ -177,6 +176,9 @@ class Connection(asyncio.Protocol):
                 self._next()
             if self._waiting:
                 self.flow()
+
+    def eof_received(self) -> None:
+        """The caller sends no more: the loop closes the connection."""
 
     def pause_writing(self) -> None:
         """The caller reads more slowly than we write."""

@@ -74,9 +74,8 @@ class Exchange:
         proto, limits, headers = self._proto, self._limits, self.scope.headers
         if (refusal := unsupported(headers)) is not None:
             return refusal
-        body = proto.there(limits.body_bytes_max) if isinstance(proto, Request) else None
-        if body is None:
-            body = await read(headers, proto, limits)
+        there = proto.there(limits.body_bytes_max) if isinstance(proto, Request) else None
+        body = await read(headers, proto, limits) if there is None else there
         return body if isinstance(body, Refusal) else self.understand(body)
 
     def respond(

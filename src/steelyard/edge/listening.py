@@ -10,6 +10,7 @@ import asyncio
 import logging
 import socket
 from email.utils import formatdate
+from typing import cast
 
 from steelyard.edge.connections import Connection, Listen
 from steelyard.edge.ports import Port
@@ -155,7 +156,9 @@ class _Door:
 
     async def _join(self, taken: socket.socket) -> None:
         taken.settimeout(0)
+        # It has a protocol's methods, and is none by class.
+        protocol = cast("asyncio.Protocol", Connection(self._server))
         try:
-            await self._loop.connect_accepted_socket(lambda: Connection(self._server), taken)
+            await self._loop.connect_accepted_socket(lambda: protocol, taken)
         except OSError:
             taken.close()  # it is gone already

@@ -86,8 +86,10 @@ class Request:
     chunks = True
     arriving = False
     """Whether more of the body is to come."""
-    body_bytes = _ahead_bytes = 0
-    started = _ended = False
+    body_bytes = 0
+    _ahead_bytes = 0
+    started = False
+    _ended = False
     _whole = False
     """Whether somebody waits for all of the body, and has looked how much that is."""
     _wanted: asyncio.Future[None] | None = None
@@ -153,18 +155,20 @@ class Request:
         self._ahead_bytes = 0
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        """The body, part by part. Raises: ProtocolClosed."""
-        while True:
-            if self._body:
-                parts, self._body = self._body, []
-                self._ahead_bytes = 0
-                self._connection.flow()
-                yield b"".join(parts)
-            elif self.arriving:
-                await self._more()
-            else:
-                return
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """The body, part by part."""
+        return self
+
+    async def __anext__(self) -> bytes:
+        """The next part of the body. Raises: ProtocolClosed."""
+        while not self._body:
+            if not self.arriving:
+                raise StopAsyncIteration
+            await self._more()
+        parts, self._body = self._body, []
+        self._ahead_bytes = 0
+        self._connection.flow()
+        return b"".join(parts)
 
     async def client_disconnect(self) -> None:
         """Return when the caller hangs up."""

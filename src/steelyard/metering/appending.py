@@ -6,8 +6,10 @@ import errno
 import hashlib
 import os
 from pathlib import Path
+from zlib import crc32
 
 from steelyard.metering import frames
+from steelyard.metering.frames import CHECK, END, FRONT, OFFSET_MASK
 
 NEXT_NAME = "next"
 """What a segment is called until its room is taken and the one before it is sealed."""
@@ -53,7 +55,7 @@ class OpenSegment:
         payload = frames.encode(head)
         assert len(payload) <= frames.HEAD_BYTES_MAX - frames.AROUND_BYTES
         start = len(frames.MAGIC)
-        self._write(frames.MAGIC + frames.frame(frames.HEAD, payload, start))
+        self._write(frames.MAGIC + _framed(frames.HEAD, payload, start))
 
     def take(self, end: int) -> None:
         """Take room from the disk up to ``end``, in whole steps.
@@ -77,7 +79,7 @@ class OpenSegment:
 
         Raises: OSError, after which nothing may be appended any more.
         """
-        data = frames.frame(kind, payload, self.offset)
+        data = _framed(kind, payload, self.offset)
         self._write(data)
         self.frames += 1
         self.records += records
@@ -127,3 +129,10 @@ def sync_folder(folder: Path) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+def _framed(kind: bytes, payload: bytes, offset: int) -> bytes:
+    """One whole frame, made for ``offset`` and nowhere else."""
+    assert len(payload) <= frames.FRAME_BYTES_MAX
+    front = FRONT.pack(kind, len(payload), crc32(payload))
+    return b"".join((front, CHECK.pack(crc32(front, offset & OFFSET_MASK)), payload, END))

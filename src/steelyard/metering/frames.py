@@ -32,14 +32,14 @@ KINDS = HEAD + ANNOUNCEMENT + RECORD + BLOCK + SEAL + FACT
 FRAME_BYTES_MAX = 16 << 20
 BLOCK_RECORDS_MAX = 4096
 
-_FRONT = struct.Struct("<cII")
-_CHECK = struct.Struct("<I")
+FRONT = struct.Struct("<cII")
+CHECK = struct.Struct("<I")
 HEAD_BYTES_MAX = 1024
-HEADER_BYTES = _FRONT.size + _CHECK.size
+HEADER_BYTES = FRONT.size + CHECK.size
 AROUND_BYTES = HEADER_BYTES + len(END)
 _SEAL = struct.Struct("<QQQqQ?32s")
 SEAL_BYTES = AROUND_BYTES + _SEAL.size
-_OFFSET_MASK = 0xFFFFFFFF
+OFFSET_MASK = 0xFFFFFFFF
 
 
 class Head(msgspec.Struct, frozen=True, array_like=True):
@@ -92,23 +92,16 @@ decode_fact = msgspec.msgpack.Decoder(Fact).decode
 decode_head = msgspec.msgpack.Decoder(Head).decode
 
 
-def frame(kind: bytes, payload: bytes, offset: int) -> bytes:
-    """One whole frame, made for ``offset`` and nowhere else."""
-    assert len(payload) <= FRAME_BYTES_MAX
-    front = _FRONT.pack(kind, len(payload), crc32(payload))
-    return b"".join((front, _CHECK.pack(crc32(front, offset & _OFFSET_MASK)), payload, END))
-
-
 def header(data: memoryview, offset: int) -> Header | None:
     """The header at the beginning of ``data``; None when its checksum or kind is wrong.
 
     ``data`` has at least HEADER_BYTES; ``offset`` is where in the segment it begins.
     """
-    front = data[: _FRONT.size]
-    (check,) = _CHECK.unpack_from(data, _FRONT.size)
-    if crc32(front, offset & _OFFSET_MASK) != check:
+    front = data[: FRONT.size]
+    (check,) = CHECK.unpack_from(data, FRONT.size)
+    if crc32(front, offset & OFFSET_MASK) != check:
         return None
-    kind, length, payload_crc = _FRONT.unpack(front)
+    kind, length, payload_crc = FRONT.unpack(front)
     if kind not in KINDS or length > FRAME_BYTES_MAX:
         return None
     return Header(kind, length, payload_crc)

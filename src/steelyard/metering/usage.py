@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
-
-import msgspec
+from typing import NamedTuple, cast
 
 from steelyard.values.meters import PROMPT_METERS
 
@@ -14,7 +12,7 @@ COUNT_MAX = 2**53
 """A count beyond this is nonsense, and would not survive a JSON reader that uses doubles."""
 
 
-class Told(msgspec.Struct, frozen=True):
+class Told(NamedTuple):
     """An upstream's usage as disjoint meters; a meter it didn't tell is absent.
 
     ``faults`` names what did not add up, and was put right in the payer's favour.

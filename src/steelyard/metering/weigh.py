@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 import msgspec
 from msgspec import Raw
@@ -35,7 +35,7 @@ class Counter(Protocol):
         ...
 
 
-class Weighed(msgspec.Struct, frozen=True):
+class Weighed(NamedTuple):
     """A call's token meters; with whatever the gateway measures they make its usage record.
 
     ``meters`` is what the caller received; ``produced`` what was made, None where that is the same.

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from socket import SOCK_STREAM
+from typing import cast
 from urllib.parse import urlsplit
 
 import aiohappyeyeballs
@@ -124,14 +124,20 @@ class Client:
         if len(self.connections) >= self.limits.connections_max:
             raise UpstreamError(Kind.UNREACHABLE, "as many connections as connections_max")
         connection = Connection(self, loop)
+        protocol = cast("asyncio.Protocol", connection)  # it has the methods, and is none by class
         self.connections.add(connection)
         made = False
         try:
-            async with self._in_time(loop):
-                if self._socket is not None:
-                    await loop.create_unix_connection(lambda: connection, str(self._socket))
-                else:
-                    await self._connect_tcp(connection, loop)
+            async with asyncio.timeout(None) as timeout:
+                self._connecting[timeout] = self.vigil.now_s + self.limits.connect_s
+                self._look_on(loop)
+                try:
+                    if self._socket is not None:
+                        await loop.create_unix_connection(lambda: protocol, str(self._socket))
+                    else:
+                        await self._connect_tcp(protocol, loop)
+                finally:
+                    del self._connecting[timeout]
             made = True
         except (OSError, UnicodeError) as exc:
             raise UpstreamError(Kind.UNREACHABLE, f"{type(exc).__name__}: {exc}") from exc
@@ -140,18 +146,9 @@ class Client:
                 self.lost(connection)
         return connection
 
-    @asynccontextmanager
-    async def _in_time(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None]:
-        """Bound how long connecting takes. Raises: TimeoutError."""
-        async with asyncio.timeout(None) as timeout:
-            self._connecting[timeout] = self.vigil.now_s + self.limits.connect_s
-            self._look_on(loop)
-            try:
-                yield
-            finally:
-                del self._connecting[timeout]
-
-    async def _connect_tcp(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
+    async def _connect_tcp(
+        self, protocol: asyncio.Protocol, loop: asyncio.AbstractEventLoop
+    ) -> None:
         """Connect to the first of the host's addresses that answers, tried a moment apart."""
         found = await loop.getaddrinfo(self._host, self._port, type=SOCK_STREAM)
         sock = await aiohappyeyeballs.start_connection(
@@ -160,7 +157,7 @@ class Client:
         name = None if self._tls is None else self._host
         try:
             await loop.create_connection(
-                lambda: connection, sock=sock, ssl=self._tls, server_hostname=name
+                lambda: protocol, sock=sock, ssl=self._tls, server_hostname=name
             )
         except BaseException:  # whatever it was, nobody else can close the socket
             sock.close()

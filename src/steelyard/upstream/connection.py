@@ -52,7 +52,7 @@ class Pool(Protocol):
         ...
 
 
-class Connection(asyncio.Protocol):
+class Connection:
     """One connection; it feeds the answer that it carries."""
 
     __slots__ = (
@@ -76,7 +76,7 @@ class Connection(asyncio.Protocol):
         self._body: list[bytes] = []
         """What came of a body in one read."""
         self.on_body = self._body.append
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._interim = False
         self._keep = False
         self.idle_since = inf
@@ -126,20 +126,29 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the answer that was under way."""
         self._pool.lost(self)
-        del self._parser  # it holds our methods, which hold us
+        self._parser = None  # it holds our methods, which hold us
         answer, self._answer = self._answer, None
         if answer is not None:
             answer.lost(exc)
 
+    def eof_received(self) -> None:
+        """Nothing more comes: the loop closes the connection."""
+
+    def pause_writing(self) -> None:
+        """What was asked waits with the loop, which is bounded: one request at a time."""
+
+    def resume_writing(self) -> None:
+        """It has left."""
+
     def data_received(self, data: bytes) -> None:
         """Feed the answer."""
-        answer = self._answer
-        if answer is None:
+        answer, parser = self._answer, self._parser
+        if answer is None or parser is None:
             self.abort()
             return
         broken = None
         try:
-            self._parser.feed_data(data)
+            parser.feed_data(data)
         except httptools.HttpParserError as exc:
             broken = exc
         got, body = b"", self._body
@@ -181,9 +190,10 @@ class Connection(asyncio.Protocol):
 
         Raises: BufferError, into the parser's own.
         """
-        answer = self._answer
+        answer, parser = self._answer, self._parser
         assert answer is not None
-        status = self._parser.get_status_code()
+        assert parser is not None
+        status = parser.get_status_code()
         if status == _SWITCHING:
             raise BufferError
         self._interim = status < _FINAL
@@ -197,6 +207,7 @@ class Connection(asyncio.Protocol):
         if self._interim:
             self._interim = False
             return
+        assert self._parser is not None
         self._keep = self._parser.should_keep_alive()
         self._answer = None
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import msgspec
+from typing import NamedTuple
 
 REFUSED_S = 300
 """How long a key rests that the upstream does not accept, or whose account can't pay."""
@@ -22,7 +21,7 @@ _US = 1_000_000
 _DIGITS_MAX = 9
 
 
-class Credential(msgspec.Struct, frozen=True):
+class Credential(NamedTuple):
     """A key and where it is from: the name can be told, the secret never is."""
 
     name: str

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from steelyard.catalogue.documents import Deployment
 from steelyard.dispatch.calls import Arrival, Ask
 from steelyard.dispatch.observing import Ended, Landed, Refused
-from steelyard.dispatch.records import Attempt
 from steelyard.dispatch.refusals import overloaded
+from steelyard.dispatch.stages import Attempt
 from steelyard.dispatch.tracing import Trace
 from steelyard.governance.keys import Key
 from steelyard.values.usage import Outcome, UsageRecord

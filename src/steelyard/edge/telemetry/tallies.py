@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from steelyard.dispatch.observing import Ended, Landed, Refused
-from steelyard.dispatch.records import Attempt
+from steelyard.dispatch.stages import Attempt
 from steelyard.edge.telemetry.families import FAMILIES, Sample
 from steelyard.edge.telemetry.watching import Unmoved
 from steelyard.values.meters import METERS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from steelyard.dispatch.observing import Ended, Landed, Observer, Refused
-from steelyard.dispatch.records import Attempt
+from steelyard.dispatch.stages import Attempt
 
 
 class Unmoved:
