@@ -44,10 +44,11 @@ from steelyard import worker
 run = worker.run
 desks = []
 
-class Watched(worker.Desk):
-    def __init__(self, *given, **named):
-        super().__init__(*given, **named)
-        desks.append(self)
+Desk = worker.Desk
+
+def watched(*given, **named):
+    desks.append(Desk(*given, **named))
+    return desks[-1]
 
 async def probed(*given):
     loop = asyncio.get_running_loop()
@@ -74,7 +75,7 @@ async def probed(*given):
     loop.add_signal_handler(signal.SIGUSR1, tell)
     return await run(*given)
 
-worker.run, worker.Desk = probed, Watched
+worker.run, worker.Desk = probed, watched
 sys.exit(worker.main(sys.argv[1:]))
 """
 """A worker that tells, when it is asked by a signal, what it holds."""

@@ -26,10 +26,10 @@ HEADERS_MAX = 100
 FRAMING_RATIO = 8
 """How many bytes a body's chunks may have around each of its own, beyond a head's worth."""
 
-IDLE_S = 75
+IDLE_S: float = 75
 """How long a connection without a request is kept."""
 
-UNREAD_S = 60
+UNREAD_S: float = 60
 """How long a caller may read nothing of an answer that waits for it."""
 
 _REFUSED = "%scontent-length: 0\r\nconnection: close\r\n\r\n"

@@ -26,7 +26,7 @@ TAKEN_MAX = 64
 PAUSE_S = 1
 """How long nobody is taken in when the machine has no more files."""
 
-LOOK_S = 1
+LOOK_S: float = 1
 """How often connections are looked at, and the date is."""
 
 _log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from steelyard.metering import frames
 from steelyard.metering.appending import NEXT_NAME, OpenSegment, sync, sync_folder
@@ -39,19 +39,19 @@ _FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EMFILE, errno.
 class JournalError(Exception):
     """The journal can't take what it was given, and will not until a new writer begins."""
 
-    code = "journal_failed"
+    code: ClassVar = "journal_failed"
 
 
 class JournalFullError(JournalError):
     """There is no room for another call's record; nothing was written, and later there may be."""
 
-    code = "journal_full"
+    code: ClassVar = "journal_full"
 
 
 class WriterTakenError(JournalError):
     """Another process writes, or wrote, under this writer id."""
 
-    code = "journal_writer_taken"
+    code: ClassVar = "journal_writer_taken"
 
 
 class JournalWriter:

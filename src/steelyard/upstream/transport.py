@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-IDLE_S = 30
+IDLE_S: float = 30
 """How long an unused connection is kept. An upstream that keeps it for less says so by closing it;
 a balancer on the way forgets it without a word after a minute at the earliest."""
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from steelyard.dispatch.observing import Ended, Landed, Refused
 from steelyard.dispatch.stages import Attempt
 from steelyard.edge.telemetry.families import FAMILIES, Sample
-from steelyard.edge.telemetry.watching import Unmoved
 from steelyard.values.meters import METERS
 from steelyard.values.usage import UsageRecord
 
@@ -39,7 +38,7 @@ class _Series:
         self.per_token = [0] * (len(_PER_TOKEN_US) + 2)
 
 
-class Tallies(Unmoved):
+class Tallies:
     """Counts calls. It names ``customers_max`` customers, those that come first."""
 
     def __init__(self, customers_max: int) -> None:
