@@ -30,7 +30,7 @@ CHECKS = (
 OPTIMISED = "1"
 
 
-class CustomBuildHook(BuildHookInterface):
+class CustomBuildHook(BuildHookInterface[Any]):
     """Adds the compiled modules to a wheel."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
@@ -46,7 +46,7 @@ class CustomBuildHook(BuildHookInterface):
         build_data["force_include"] |= {str(path): place for place, path in made.items()}
         build_data |= {"pure_python": False, "infer_tag": True}
 
-    def finalize(self, *_: object) -> None:
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002 - hatchling's names
         """Throw away what the wheel has now."""
         if hasattr(self, "_folder"):
             self._folder.cleanup()
@@ -54,7 +54,7 @@ class CustomBuildHook(BuildHookInterface):
 
 def lacking() -> str | None:
     """What is not here of all that compiling takes; None when all is."""
-    compiler = os.environ.get("CC", sysconfig.get_config_var("CC")).split()[0]
+    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
     if shutil.which(compiler) is None:
         return f"there is no C compiler ({compiler})"
     if not Path(sysconfig.get_path("include"), "Python.h").exists():
@@ -63,23 +63,29 @@ def lacking() -> str | None:
 
 
 def compile_into(folder: Path, source: Path, modules: Sequence[str]) -> dict[str, Path]:
-    """Compile modules, all as one group, so that they call each other as C does.
+    """Compile modules; what was made, by its place in the wheel. Raises: SystemExit, from mypy."""
+    from setuptools import Distribution  # noqa: PLC0415 - an editable install does not need it
 
-    What was made, by its place in the wheel. Raises: SystemExit, when mypy has found a mistake.
-    """
-    from mypyc.build import mypycify  # noqa: PLC0415 - an editable install needs neither
-    from setuptools import Distribution  # noqa: PLC0415 - the same
-
-    paths = [f"{name.replace('.', '/')}.py" for name in modules]
-    with contextlib.chdir(source):
-        found = mypycify(
-            [*CHECKS, *paths], opt_level=OPTIMISED, debug_level="0", target_dir=f"{folder}/c"
-        )
-        build = Distribution({"name": "steelyard", "ext_modules": found}).get_command_obj(
-            "build_ext"
-        )
-        build.build_lib, build.build_temp = f"{folder}/lib", f"{folder}/temp"
-        build.ensure_finalized()
-        build.run()
+    found = translated(folder, source, modules)
+    build = Distribution({"name": "steelyard", "ext_modules": found}).get_command_obj("build_ext")
+    build.build_lib, build.build_temp = f"{folder}/lib", f"{folder}/temp"
+    build.ensure_finalized()
+    build.run()
     lib = folder / "lib"
     return {str(path.relative_to(lib)): path for path in lib.rglob("*.*") if path.is_file()}
+
+
+def translated(folder: Path, source: Path, modules: Sequence[str]) -> list[Any]:
+    """Modules in C, as extensions of one group: they call each other as C does.
+
+    Raises: SystemExit, when mypy finds what can't be compiled, and has said why.
+    """
+    from mypyc.build import mypycify  # noqa: PLC0415 - the same
+
+    with contextlib.chdir(source):
+        return mypycify(
+            [*CHECKS, *(f"{name.replace('.', '/')}.py" for name in modules)],
+            opt_level=OPTIMISED,
+            debug_level="0",
+            target_dir=f"{folder}/c",
+        )

@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+import steelyard
 from benchmarks import load, peers, profiling
 from benchmarks.load import MissingError, Mock, Way
 from benchmarks.peers import Peer
@@ -68,6 +69,7 @@ def measure(*, quick: bool = False, seconds: int = SECONDS) -> dict[str, float |
             done.append({name: _once(peer, seconds) for name, peer in quick_ones.items()} | slow)
         recorded = sum(1 for _ in peers.records(folder / OWN))
     found: dict[str, float | str] = {**_of_everyone(done), **_ratios(done), **missing}
+    found["build"] = steelyard.build()
     return {**found, "recorded_count": recorded, "load_ratio": os.getloadavg()[0] / load.CORES}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from steelyard import __version__
+import steelyard
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("steelyard.cli.init", "Write a commented studio into a folder."),
@@ -77,6 +77,12 @@ class _Lazy(click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
 
+def _tell_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        click.echo(f"steelyard, version {steelyard.__version__}, {steelyard.build()}")
+        ctx.exit()
+
+
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--studio",
@@ -86,7 +92,14 @@ class _Lazy(click.Group):
     show_default="this folder",
     help="The studio's folder, which holds steelyard.toml.",
 )
-@click.version_option(__version__, prog_name="steelyard")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_tell_version,
+    help="Show the version, and whether it is compiled, and exit.",
+)
 @click.pass_context
 def cli(ctx: click.Context, studio: Path) -> None:
     """One endpoint over many models: every call weighed, priced, booked and settled."""
