@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -57,6 +59,8 @@ def test_units_run_commands_that_there_are(path, role):
     for name in ("ExecStart", "ExecReload"):
         (line,) = unit(path)[name]
         words = line.replace("%i", role).split()
+        if words == ["/bin/kill", "-HUP", "$MAINPID"]:
+            continue
         assert words[0] == "/usr/bin/env"
         parses(words[1:])
 
@@ -79,16 +83,72 @@ def test_systemd_finds_nothing_wrong_with_a_unit(path, tmp_path):
     assert (ran.returncode, about) == (0, [])
 
 
-def test_a_service_manager_is_told_when_all_is_ready(tmp_path):
+class Manager(ExitStack):
+    """A service manager's socket, and the environment of what it starts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        address = f"steelyard-test-{os.getpid()}"
+        self.env = {"NOTIFY_SOCKET": f"@{address}"}
+        self._socket = self.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+        self._socket.bind(f"\0{address}")
+        self._socket.settimeout(30)
+
+    def hears(self) -> list[str]:
+        return self._socket.recv(1000).decode().splitlines()
+
+    def hears_but(self, dull: list[str]) -> list[str]:
+        while (heard := self.hears()) == dull:
+            pass
+        return heard
+
+
+@pytest.fixture
+def manager() -> Iterator[Manager]:
+    with Manager() as made:
+        yield made
+
+
+def test_a_service_manager_is_told_what_goes_on(tmp_path, manager):
+    write_studio(tmp_path, [], "drain_s = 3")
+    with up(tmp_path, env=manager.env) as studio:
+        assert manager.hears() == ["READY=1"]
+        with studio.client() as client:
+            assert client.models.list().data
+        assert studio.run("reload").returncode == 0
+        began, at = manager.hears()
+        assert (began, manager.hears()) == ("RELOADING=1", ["READY=1"])
+        assert at.startswith("MONOTONIC_USEC=")
+        (tmp_path / "steelyard.toml").write_text("faulty", "utf-8")
+        assert studio.run("reload").returncode == 1
+        assert manager.hears()[0] == "RELOADING=1"
+        assert manager.hears() == ["READY=1"], "what was published before is served"
+        studio.process.send_signal(signal.SIGHUP)
+        assert manager.hears()[0] == "RELOADING=1"
+        assert manager.hears() == ["READY=1"]
+    stopping, longer = manager.hears()
+    assert stopping == "STOPPING=1"
+    _, _, given_us = longer.partition("EXTEND_TIMEOUT_USEC=")
+    assert int(given_us) > 3_000_000, "calls have drain_s, and the clerk its time"
+
+
+def test_a_service_manager_hears_that_the_loop_comes_round(tmp_path, manager):
     write_studio(tmp_path, [])
-    address = f"\0steelyard-test-{os.getpid()}"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(address)
-        manager.settimeout(30)
-        with up(tmp_path, env={"NOTIFY_SOCKET": address.replace("\0", "@")}) as studio:
-            assert manager.recv(100) == b"READY=1"
-            with studio.client() as client:
-                assert client.models.list().data
+    with up(tmp_path, "--role", "clerk", env={**manager.env, "WATCHDOG_USEC": "100000"}) as studio:
+        assert manager.hears_but(["WATCHDOG=1"]) == ["READY=1"]
+        for _ in range(5):
+            assert manager.hears() == ["WATCHDOG=1"]
+        studio.process.send_signal(signal.SIGHUP)
+        assert manager.hears() == ["WATCHDOG=1"], "a clerk has nothing to read anew, and goes on"
+    assert manager.hears_but(["WATCHDOG=1"])[0] == "STOPPING=1"
+
+
+def test_whom_the_watchdog_is_not_for_says_nothing(tmp_path, manager):
+    write_studio(tmp_path, [])
+    other = {"WATCHDOG_USEC": "1000", "WATCHDOG_PID": "1"}
+    with up(tmp_path, "--role", "clerk", env={**manager.env, **other}):
+        assert manager.hears() == ["READY=1"]
+    assert manager.hears()[0] == "STOPPING=1"
 
 
 def compose() -> dict:

@@ -85,8 +85,16 @@ class Supervisor:
     def __init__(self, programs: Sequence[Program], notice: Notice) -> None:
         self._posts = [_Post(each) for each in programs]
         self._notice = notice
-        self._stopping = asyncio.Event()
+        self.stopping = asyncio.Event()
+        """Set when it was told to stop."""
         self._retiring: dict[asyncio.Task[None], Started] = {}
+
+    @property
+    def stop_s(self) -> float:
+        """How long stopping may take: those that take orders at once, the others in turn."""
+        of = [post.program for post in self._posts]
+        turning = max((each.drain_s for each in of if each.turns), default=0.0)
+        return max(turning, DRAIN_S) + sum(each.drain_s for each in of if not each.turns)
 
     @property
     def retiring(self) -> int:
@@ -102,7 +110,7 @@ class Supervisor:
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stopping.set)
+            loop.add_signal_handler(number, self.stopping.set)
         try:
             for post in self._posts:
                 if post.program.port is not None:
@@ -114,9 +122,9 @@ class Supervisor:
             up([post.started for post in self._posts if post.started is not None])
             for post in self._posts:
                 post.keeper = asyncio.create_task(self._keep(post))
-            await self._stopping.wait()
+            await self.stopping.wait()
         finally:
-            self._stopping.set()
+            self.stopping.set()
             await self._stop_all()
 
     async def reload(self) -> list[Mapping[str, object]]:
@@ -185,7 +193,7 @@ class Supervisor:
             begun_s, started = loop.time(), post.started
             assert started is not None
             status = await started.process.wait()
-            if self._stopping.is_set():
+            if self.stopping.is_set():
                 return
             if loop.time() - begun_s > HEALTHY_S:
                 pause_s = PAUSE_S_MIN

@@ -6,7 +6,6 @@ import asyncio
 import os
 import secrets
 import signal
-import socket
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ import click
 import msgspec
 
 from steelyard import app, machines, orders, published, reaching
+from steelyard.cli import notifying
 from steelyard.cli.booked import FAULTS
 from steelyard.cli.failing import fail
 from steelyard.cli.ordered import sentence
@@ -83,7 +83,7 @@ def command(
         click.echo(f"steelyard: {what}", err=True)
 
     def up(started: Sequence[Started]) -> None:
-        _notify("READY=1")
+        notifying.tell(notifying.READY)
         gateway, console = _address(started, "gateway"), _address(started, "console")
         url = gateway and f"{gateway}/v1"
         if as_json:
@@ -95,14 +95,21 @@ def command(
 
     async def run() -> None:
         supervisor = Supervisor(needed, notice)
-        if "gateway" not in given:
-            await supervisor.run(up)
-            return
-        carry = _Orders(opened, supervisor)
+        told = [
+            asyncio.create_task(each) for each in (notifying.stay_awake(), _say_stop(supervisor))
+        ]
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGHUP, lambda: carry.hang_up(notice))
-        async with orders.taking(opened.root, carry.out):
+        if "gateway" not in given:
+            nothing = "nothing of the studio's files is read anew here; only gateways do that"
+            loop.add_signal_handler(signal.SIGHUP, lambda: notice(nothing))
             await supervisor.run(up)
+        else:
+            carry = _Orders(opened, supervisor)
+            loop.add_signal_handler(signal.SIGHUP, lambda: carry.hang_up(notice))
+            async with orders.taking(opened.root, carry.out):
+                await supervisor.run(up)
+        for each in told:
+            each.cancel()
 
     try:
         if "gateway" in given:
@@ -166,6 +173,11 @@ def _gateway(
     ]
 
 
+async def _say_stop(supervisor: Supervisor) -> None:
+    await supervisor.stopping.wait()
+    notifying.stopping(supervisor.stop_s)
+
+
 class _Orders:
     """Carries out what a running studio is told, one order after the other."""
 
@@ -193,6 +205,7 @@ class _Orders:
     async def out(self, order: Order) -> Outcome:
         """Carry out one order."""
         async with self._turn:
+            notifying.reloading()
             try:
                 fresh = await asyncio.to_thread(app.load_studio, self._root, serving=True)
                 number = await asyncio.to_thread(app.publish, fresh, app.SystemClock())
@@ -206,6 +219,8 @@ class _Orders:
                 return Outcome(faults=tuple(map(str, exc.faults)))
             except (ProgramFailedError, *FAULTS) as exc:
                 return Outcome(faults=(str(exc),))
+            finally:
+                notifying.tell(notifying.READY)
             return Outcome(
                 edition=number,
                 workers=renewed,
@@ -228,14 +243,6 @@ def _engine(opened: Studio, deployment: str, model: str) -> Sequence[str]:
             context_tokens=settings.context_tokens,
         )
     )
-
-
-def _notify(state: str) -> None:
-    """Tell a service manager that waits for it. Source: sd_notify(3)."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if address:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-            manager.sendto(state.encode(), address.replace("@", "\0", 1))
 
 
 def _address(started: Sequence[Started], name: str) -> str | None:
