@@ -11,7 +11,7 @@ import base64
 import hashlib
 import struct
 from collections.abc import Iterator
-from itertools import cycle, islice
+from itertools import chain, cycle, islice
 from typing import Annotated
 
 import msgspec
@@ -79,12 +79,11 @@ class EchoTransport:
             return _EchoReply(200, "application/json", iter([(0, embedding(asked))]))
         name = "chatcmpl-" + hashlib.sha256(request.body).hexdigest()[:24]
         if asked.stream:
-            events = _paced(asked, list(stream_events(asked, name, created)))
+            events = _paced(asked, stream_events(asked, name, created))
             return _EchoReply(200, "text/event-stream", events)
-        words = answer_words(asked)
         if asked.echo.break_after is not None:
             raise UpstreamError(Kind.BROKEN, "the echo was asked to break")
-        delay_ms = asked.echo.delay_ms * len(words)
+        delay_ms = asked.echo.delay_ms * _answer(asked)[1]
         return _EchoReply(
             200, "application/json", iter([(delay_ms, completion(asked, name, created))])
         )
@@ -122,19 +121,23 @@ def prompt_tokens(asked: _Asked) -> int:
     return max(1, sum(len(_text(message.content).split()) for message in asked.messages))
 
 
-def answer_words(asked: _Asked) -> list[str]:
+def answer_words(asked: _Asked) -> Iterator[str]:
     """The words of the answer, each but the first with the space before it."""
+    said, length = _answer(asked)
+    for number, word in enumerate(islice(cycle(said), length)):
+        yield f" {word}" if number else word
+
+
+def _answer(asked: _Asked) -> tuple[list[str], int]:
+    """What is said again and again, and the length of the answer in words."""
     said = _text(asked.messages[-1].content).split() if asked.messages else []
     said = said or ["echo"]
     limit = asked.max_completion_tokens or asked.max_tokens or len(said)
-    length = asked.echo.words if asked.echo.words is not None else limit
-    words = list(islice(cycle(said), length))
-    return words[:1] + [f" {word}" for word in words[1:]]
+    return said, asked.echo.words if asked.echo.words is not None else limit
 
 
 def completion(asked: _Asked, name: str, created: int) -> bytes:
     """A whole answer."""
-    words = answer_words(asked)
     return msgspec.json.encode(
         {
             "id": name,
@@ -144,23 +147,26 @@ def completion(asked: _Asked, name: str, created: int) -> bytes:
             "choices": [
                 {
                     "index": 0,
-                    "message": {"role": "assistant", "content": "".join(words), "refusal": None},
+                    "message": {
+                        "role": "assistant",
+                        "content": "".join(answer_words(asked)),
+                        "refusal": None,
+                    },
                     "logprobs": None,
                     "finish_reason": "stop",
                 }
             ],
-            "usage": _usage(asked, len(words)),
+            "usage": _usage(asked),
         }
     )
 
 
 def stream_events(asked: _Asked, name: str, created: int) -> Iterator[bytes]:
     """The events of a streamed answer: one a word, the end, usage when asked for, ``[DONE]``."""
-    words = answer_words(asked)
     include = asked.echo.usage and asked.stream_options and asked.stream_options.include_usage
     head = {"id": name, "object": "chat.completion.chunk", "created": created, "model": asked.model}
     none = {"usage": None} if include else {}
-    for i, word in enumerate(words):
+    for i, word in enumerate(answer_words(asked)):
         delta = {"role": "assistant", "content": word} if i == 0 else {"content": word}
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}
         yield _event({**head, "choices": [choice], **none})
@@ -168,7 +174,7 @@ def stream_events(asked: _Asked, name: str, created: int) -> Iterator[bytes]:
     choice = {"index": 0, "delta": last, "logprobs": None, "finish_reason": "stop"}
     yield _event({**head, "choices": [choice], **none})
     if include:
-        yield _event({**head, "choices": [], "usage": _usage(asked, len(words))})
+        yield _event({**head, "choices": [], "usage": _usage(asked)})
     yield b"data: [DONE]\n\n"
 
 
@@ -189,10 +195,10 @@ def embedding(asked: _Asked) -> bytes:
     )
 
 
-def _paced(asked: _Asked, events: list[bytes]) -> Iterator[tuple[int, bytes]]:
+def _paced(asked: _Asked, events: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
     knobs = asked.echo
     if knobs.break_after is not None:
-        events = [*events[: knobs.break_after], _BREAK]
+        events = chain(islice(events, knobs.break_after), (_BREAK,))
     if knobs.delay_ms == 0 and knobs.break_after is None:
         yield 0, b"".join(events)
         return
@@ -204,8 +210,8 @@ def _event(value: object) -> bytes:
     return b"data: " + msgspec.json.encode(value) + b"\n\n"
 
 
-def _usage(asked: _Asked, completion_tokens: int) -> dict[str, object]:
-    prompt = prompt_tokens(asked)
+def _usage(asked: _Asked) -> dict[str, object]:
+    prompt, completion_tokens = prompt_tokens(asked), _answer(asked)[1]
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion_tokens,
