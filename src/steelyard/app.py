@@ -244,8 +244,8 @@ def open_funds(opened: Studio, engine: sa.Engine | None = None) -> Funds:
 
     from steelyard.dispatch import purses
 
-    found = purses.funds(opened.edition, opened.budgets)
-    if engine is None or not found.bound:
+    found = purses.funds(opened.edition, opened.budgets, opened.limits)
+    if engine is None or not found.paid:
         return found
     told = open_funding(engine)
     return msgspec.structs.replace(found, paid_pico=told.paid_pico, raised_pico=told.raised_pico)
@@ -318,7 +318,6 @@ class Snapshots:
             self._given.edition,
             studio.edition,
             self._keys(),
-            studio.limits,
             studio.routes,
             open_funds(studio, self._engine),
         )

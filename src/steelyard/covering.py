@@ -20,6 +20,7 @@ from steelyard.catalogue.documents import Edition
 from steelyard.clerk import releasing
 from steelyard.clerk.releasing import Keeper, Spending
 from steelyard.dispatch import purses
+from steelyard.dispatch.allowances import Allowances
 from steelyard.dispatch.cover import KEPT_US, Cover
 from steelyard.dispatch.desk import Desk
 from steelyard.dispatch.leasing import AllowanceStore, Notice, StoreAwayError
@@ -202,11 +203,11 @@ class Covering:
         """
         funds, desk = self._desk.snapshot.funds, self._desk
         stamp = purses.stamp(funds) if funds.bound else ""
-        if stamp == self._stamp:
+        if stamp == self._stamp and funds.paid == (desk.paying is not None):
             return
         self._stamp = stamp
         if not funds.bound:
-            desk.paying = None
+            desk.paying, desk.allowances = None, Allowances()
             return
         if self._cover is None:
             await asyncio.to_thread(_enter, opened, self._writer)
@@ -218,7 +219,9 @@ class Covering:
             ]
         self._keeper = await asyncio.to_thread(open_keeper, opened, self._cover.store, desk.clock)
         self._cover.turn_to(stamp)
-        desk.paying = Paying(self._cover, desk.limits.total_s, desk.limits.queue_s)
+        total_s, queue_s = desk.limits.total_s, desk.limits.queue_s
+        desk.allowances = Allowances(self._cover, queue_s)
+        desk.paying = Paying(self._cover, total_s, queue_s) if funds.paid else None
 
     async def aclose(self) -> None:
         """Give back what is not spent."""

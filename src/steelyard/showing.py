@@ -30,7 +30,7 @@ from steelyard.console.views import (
     Used,
 )
 from steelyard.dispatch.leasing import Held, StoreAwayError
-from steelyard.dispatch.purses import LOT_PICO, Funds
+from steelyard.dispatch.purses import LOT_PICO, Funds, with_money
 from steelyard.governance.funding import Raise
 from steelyard.governance.keys import Key
 from steelyard.lab import asking, page, scrapes
@@ -267,15 +267,16 @@ class Showing:
     def _limits(self, engine: sa.Engine, mine: Callable[[str], bool]) -> Limits:
         funds = app.open_funds(self._studio, engine)
         requests = raised(each for each in app.open_funding(engine).raises if mine(each.purse))
-        if not funds.bound:
+        if not funds.paid:
             return Limits(raises=requests)
         try:
             with closing(covering.open_allowances(self._studio)) as store:
-                purses = tuple(purse(funds, each) for each in store.held() if mine(each.purse))
+                held = [each for each in with_money(store.held()) if mine(each.purse)]
                 _, living, _ = store.state()
         except StoreAwayError:
             wrong = "The store of shared limits can't be reached now."
             return Limits(raises=requests, wrong=wrong)
+        purses = tuple(purse(funds, each) for each in held)
         return Limits(purses=purses, raises=requests, workers=len(living))
 
     def _months(self, engine: sa.Engine, customer: str | None) -> tuple[Month, ...]:

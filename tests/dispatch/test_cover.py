@@ -12,9 +12,10 @@ import pytest
 
 from steelyard.dispatch import cover
 from steelyard.dispatch.calls import CallerGoneError
-from steelyard.dispatch.cover import Cover, Drawn, Need, Short
+from steelyard.dispatch.cover import Cover
 from steelyard.dispatch.leasing import Held, MemoryStore, StoreAwayError
 from steelyard.dispatch.purses import LOT_PICO, Purse
+from steelyard.dispatch.waiting import Drawn, Need, Short
 from steelyard.values.clock import FixedClock
 
 WAIT_S = 5.0

@@ -9,10 +9,9 @@ import msgspec
 import pytest
 
 from steelyard.catalogue.limits import Limit
-from steelyard.dispatch.allowances import LocalAllowances
 from steelyard.dispatch.calls import Answer, Ask, CallerGoneError
 from steelyard.dispatch.desk import Desk
-from steelyard.dispatch.limiting import Need
+from steelyard.dispatch.purses import Funds
 from steelyard.dispatch.refusals import Code, Refusal
 from steelyard.dispatch.serve import serve
 from steelyard.metering.journal import JournalError, JournalFullError
@@ -41,7 +40,7 @@ class Limited(World):
 
     def desk(self, **limits: Any) -> Desk:
         desk = super().desk(**limits)
-        desk.snapshot = msgspec.structs.replace(desk.snapshot, limits=(LIMIT,))
+        desk.snapshot = msgspec.structs.replace(desk.snapshot, funds=Funds(limits=(LIMIT,)))
         return desk
 
 
@@ -51,13 +50,13 @@ def tokens_left(world: World) -> int:
     return world.standing.tokens.left
 
 
-async def left(desk: Desk) -> tuple[int, int]:
+def left(desk: Desk) -> tuple[int, int]:
     """Requests and tokens that are left, and nothing running."""
-    counting = desk.allowances
-    assert isinstance(counting, LocalAllowances)
-    held = await counting.hold(desk.snapshot, KEY, "m", Need(0, 0, 0), desk.now())
-    assert not isinstance(held, Refusal)
-    standing = held.standing
+    clock, counting = desk.clock, desk.allowances
+    way = counting.way(desk.snapshot, KEY, "m", clock.wall_us())
+    running = [each.held for each in way.slices if each.purse.returns == "ended"]
+    assert running == [0]
+    standing = counting.standing(way, clock.wall_us(), clock.monotonic_us())
     assert standing.requests is not None
     assert standing.tokens is not None
     return standing.requests.left, standing.tokens.left
@@ -68,7 +67,7 @@ async def test_what_was_weighed_is_taken():
     desk = world.desk()
     assert isinstance(await serve(desk, world), Answer)
     assert tokens_left(world) == 1000 - HELD
-    assert await left(desk) == (9, 1000 - sum(BILLED.values()))
+    assert left(desk) == (9, 1000 - sum(BILLED.values()))
 
 
 async def test_what_is_held_while_a_stream_runs():
@@ -84,14 +83,14 @@ async def test_what_is_held_while_a_stream_runs():
     assert tokens_left(other) == 1000 - HELD
     world.go_on.set()
     await running
-    assert await left(desk) == (9, 1000 - sum(BILLED.values()))
+    assert left(desk) == (9, 1000 - sum(BILLED.values()))
 
 
 async def test_an_upstream_that_fails_costs_a_request_and_no_tokens():
     world = Limited(UpstreamError(Kind.BROKEN, "reset"), streamed=False)
     desk = world.desk()
     assert isinstance(await serve(desk, world), Refusal)
-    assert await left(desk) == (9, 1000)
+    assert left(desk) == (9, 1000)
 
 
 async def test_who_hangs_up_pays_for_what_it_got():
@@ -101,7 +100,7 @@ async def test_who_hangs_up_pays_for_what_it_got():
     await serve(desk, world)
     meters = world.records[0].meters
     tokens = meters["input_tokens"] + meters["output_tokens"]
-    assert await left(desk) == (9, 1000 - tokens)
+    assert left(desk) == (9, 1000 - tokens)
 
 
 @pytest.mark.parametrize("fault", [JournalFullError("full"), JournalError("broken")])
@@ -110,7 +109,7 @@ async def test_a_call_that_is_not_made_gives_all_back(fault):
     desk = world.desk()
     world.journal_fails["announce"] = fault
     assert isinstance(await serve(desk, world), Refusal)
-    assert await left(desk) == (10, 1000)
+    assert left(desk) == (10, 1000)
 
 
 class BugError(Exception):
@@ -125,5 +124,5 @@ async def test_a_call_that_dies_gives_all_back(dies_of):
     world.journal_fails["announce"] = dies_of
     with pytest.raises(type(dies_of)):
         await serve(desk, world)
-    assert await left(desk) == (10, 1000)
+    assert left(desk) == (10, 1000)
     assert desk.in_flight == 0

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from steelyard.catalogue.limits import Limit
 from steelyard.dispatch import limiting
-from steelyard.dispatch.allowances import COUNTERS_KEPT, Held, LocalAllowances, Turned, applies
+from steelyard.dispatch.allowances import Allowances, Held
 from steelyard.dispatch.calls import Ask, Operation
-from steelyard.dispatch.limiting import OUTPUT_TOKENS_ASSUMED, Need
+from steelyard.dispatch.limiting import AMOUNTS, OUTPUT_TOKENS_ASSUMED, SPANS, Need, Turned, applies
+from steelyard.dispatch.purses import Funds
 from steelyard.dispatch.refusals import Code
-from steelyard.dispatch.windows import Now, Room
+from steelyard.dispatch.standing import Room, Standing
 from tests.dispatch.studio import KEY, snapshot
 from tests.rating.documents import call, us
 
@@ -24,13 +25,14 @@ NOON = us("2026-11-24T12:00:00+08:00")
 """In the zone of the contract, Asia/Shanghai."""
 
 
-def now(second: float = 0) -> Now:
-    passed = int(second * SECOND)
-    return Now(NOON + passed, passed)
+def us_of(second: float) -> int:
+    return int(second * SECOND)
 
 
 def limited(*limits: Limit):
-    return msgspec.structs.replace(snapshot(), limits=limits)
+    known = snapshot()
+    contract_zones = {"acme": "Asia/Shanghai"}
+    return msgspec.structs.replace(known, funds=Funds(limits=limits, zones=contract_zones))
 
 
 def limit(name: str, of: Any = "customer", **bounds: Any) -> Limit:
@@ -38,27 +40,55 @@ def limit(name: str, of: Any = "customer", **bounds: Any) -> Limit:
 
 
 def key(name="k", customer="acme", workspace=""):
-    return msgspec.structs.replace(KEY, id=name, customer=customer, workspace=workspace)
+    secret = f"{name} {customer} {workspace}"
+    return msgspec.structs.replace(
+        KEY, id=name, sha256=secret, customer=customer, workspace=workspace
+    )
 
 
-ONE = Need(1, 10, 10)
+ONE = Need(10, 10)
+USED = (1, 10, 10, 20)
 
 
-class Counting(LocalAllowances):
-    """Allowances that one studio's calls are made against."""
+class Counting(Allowances):
+    """The limits of one studio's calls, at one worker."""
 
     def __init__(self, *limits: Limit) -> None:
         super().__init__()
         self.studio = limited(*limits)
 
     async def asked(self, need=ONE, second=0.0, of=KEY, model="m") -> Held | Turned:
-        return await self.hold(self.studio, of, model, need, now(second))
+        at_us, now_us = NOON + us_of(second), us_of(second)
+        way = self.way(self.studio, of, model, at_us)
+        return self.take(way, need, now_us) or await self.wait(way, need, at_us, now_us, never)
+
+    def left(self, held: Held, second=0.0) -> Standing:
+        return self.standing(held.way, NOON + us_of(second), us_of(second))
+
+
+async def never() -> None:
+    raise AssertionError
+
+
+def blocked(found: Turned) -> tuple[str, str]:
+    """What is short, and its span."""
+    return AMOUNTS[found.purse.which], SPANS[found.purse.returns]
+
+
+def limit_of(found: Turned) -> str:
+    assert found.purse.limit is not None
+    return found.purse.limit.id
 
 
 async def admitted(counting, **asked) -> Held:
     held = await counting.asked(**asked)
     assert isinstance(held, Held), held
     return held
+
+
+async def spent(counting, **asked) -> None:
+    held = await admitted(counting, **asked)
+    counting.settle(held, USED, us_of(asked.get("second", 0)))
 
 
 async def turned(counting, **asked) -> Turned:
@@ -69,18 +99,23 @@ async def turned(counting, **asked) -> Turned:
 
 BOUNDS = [
     # bound, how many calls of one request, 10 tokens in and 10 out fit, what is short, its span
-    ({"requests_per_minute": 3}, 3, "requests", "minute"),
-    ({"requests_per_day": 2}, 2, "requests", "day"),
-    ({"input_tokens_per_minute": 35}, 3, "input_tokens", "minute"),
-    ({"output_tokens_per_minute": 40}, 4, "output_tokens", "minute"),
-    ({"tokens_per_minute": 40}, 2, "tokens", "minute"),
-    ({"input_tokens_per_day": 10}, 1, "input_tokens", "day"),
-    ({"output_tokens_per_day": 19}, 1, "output_tokens", "day"),
-    ({"tokens_per_day": 60}, 3, "tokens", "day"),
+    ({"requests_per_minute": 3}, 3, "requests", "per minute"),
+    ({"requests_per_day": 2}, 2, "requests", "per day"),
+    ({"input_tokens_per_minute": 35}, 3, "input_tokens", "per minute"),
+    ({"output_tokens_per_minute": 40}, 4, "output_tokens", "per minute"),
+    ({"tokens_per_minute": 40}, 2, "tokens", "per minute"),
+    ({"input_tokens_per_day": 10}, 1, "input_tokens", "per day"),
+    ({"output_tokens_per_day": 19}, 1, "output_tokens", "per day"),
+    ({"tokens_per_day": 60}, 3, "tokens", "per day"),
     ({"concurrency": 2}, 2, "requests", "at once"),
-    ({"requests_per_minute": 60, "burst_s": 5}, 5, "requests", "burst"),
-    ({"tokens_per_minute": 600, "burst_s": 6}, 3, "tokens", "burst"),
-    ({"requests_per_minute": 9, "tokens_per_minute": 99, "concurrency": 5}, 4, "tokens", "minute"),
+    ({"requests_per_minute": 60, "burst_s": 5}, 5, "requests", "in one burst"),
+    ({"tokens_per_minute": 600, "burst_s": 6}, 3, "tokens", "in one burst"),
+    (
+        {"requests_per_minute": 9, "tokens_per_minute": 99, "concurrency": 5},
+        4,
+        "tokens",
+        "per minute",
+    ),
 ]
 
 
@@ -90,7 +125,7 @@ async def test_as_many_calls_as_fit(bounds, fit, amount, span):
     for _ in range(fit):
         await admitted(counting)
     found = await turned(counting)
-    assert (found.amount, found.span, found.limit.id) == (amount, span, "a")
+    assert (*blocked(found), limit_of(found)) == (amount, span, "a")
     assert found.wait_us
 
 
@@ -99,8 +134,8 @@ async def test_what_is_released_is_back(bounds, fit, amount, span):
     counting = Counting(limit("a", **bounds))
     held = [await admitted(counting) for _ in range(fit)]
     for each in held:
-        counting.release(each, now())
-        counting.release(each, now())
+        counting.release(each, 0)
+        counting.release(each, 0)
     for _ in range(fit):
         await admitted(counting)
     await turned(counting)
@@ -108,13 +143,13 @@ async def test_what_is_released_is_back(bounds, fit, amount, span):
 
 async def test_what_was_not_used_comes_back_and_the_request_does_not():
     counting = Counting(limit("a", tokens_per_minute=100, requests_per_minute=2))
-    held = await admitted(counting, need=Need(1, 40, 60))
-    await turned(counting, need=Need(1, 1, 0))
-    counting.settle(held, Need(1, 38, 2), now(1))
-    found = await turned(counting, need=Need(1, 1, 60), second=1)
+    held = await admitted(counting, need=Need(40, 60))
+    await turned(counting, need=Need(1, 0))
+    counting.settle(held, (1, 38, 2, 40), us_of(1))
+    found = await turned(counting, need=Need(1, 60), second=1)
     assert (found.left, found.needed) == (60, 61)
-    await admitted(counting, need=Need(1, 0, 60), second=1)
-    assert (await turned(counting, second=1)).amount in {"requests", "tokens"}
+    await admitted(counting, need=Need(0, 60), second=1)
+    assert blocked(await turned(counting, second=1))[0] in {"requests", "tokens"}
 
 
 async def test_of_several_limits_all_are_held_or_none():
@@ -123,22 +158,22 @@ async def test_of_several_limits_all_are_held_or_none():
         limit("b", "key", tokens_per_minute=100),
         limit("c", "model", tokens_per_minute=150),
     )
-    await admitted(counting, need=Need(1, 80, 0), of=key("one"))
-    assert (await turned(counting, need=Need(1, 80, 0), of=key("one"))).limit.id in {"b", "c"}
-    assert (await turned(counting, need=Need(1, 80, 0), of=key("two"))).limit.id == "c"
-    held = await admitted(counting, need=Need(1, 60, 0), of=key("two"))
-    assert held.standing.tokens == Room(150, 10, 61 * SECOND)
-    counting.release(held, now())
-    again = await admitted(counting, need=Need(1, 100, 0), of=key("two"), model="unsold")
-    assert again.standing.tokens == Room(100, 0, 61 * SECOND)
+    await admitted(counting, need=Need(80, 0), of=key("one"))
+    assert limit_of(await turned(counting, need=Need(80, 0), of=key("one"))) in {"b", "c"}
+    assert limit_of(await turned(counting, need=Need(80, 0), of=key("two"))) == "c"
+    held = await admitted(counting, need=Need(60, 0), of=key("two"))
+    assert counting.left(held).tokens == Room(150, 10, 61 * SECOND)
+    counting.release(held, 0)
+    again = await admitted(counting, need=Need(100, 0), of=key("two"), model="unsold")
+    assert counting.left(again).tokens == Room(100, 0, 61 * SECOND)
 
 
 async def test_the_longest_wait_is_told():
     counting = Counting(limit("a", requests_per_minute=1), limit("b", requests_per_day=1))
-    await admitted(counting)
+    await spent(counting)
     found = await turned(counting, second=1)
-    assert (found.limit.id, found.wait_us) == ("b", 12 * 3600 * SECOND - SECOND)
-    assert (await turned(counting, need=Need(1, 1, 1), second=1)).span == "day"
+    assert (limit_of(found), found.wait_us) == ("b", 12 * 3600 * SECOND - SECOND)
+    assert blocked(await turned(counting, need=Need(1, 1), second=1))[1] == "per day"
 
 
 SUBJECTS = [
@@ -186,7 +221,7 @@ def test_which_calls_count(given, counts):
 
 async def test_a_call_larger_than_its_limit_is_never_admitted():
     counting = Counting(limit("a", tokens_per_minute=100))
-    found = await turned(counting, need=Need(1, 60, 60))
+    found = await turned(counting, need=Need(60, 60))
     assert found.wait_us is None
     refusal = limiting.refusal(found, "m")
     assert (refusal.code, refusal.retry_after_s) == (Code.RATE_LIMIT_EXCEEDED, None)
@@ -206,18 +241,28 @@ TOLD = [
 @pytest.mark.parametrize(("bounds", "code", "kind", "retry_after_s"), TOLD)
 async def test_what_a_caller_is_told(bounds, code, kind, retry_after_s):
     counting = Counting(limit("gold", **bounds))
-    await admitted(counting)
+    await (admitted if "concurrency" in bounds else spent)(counting)
     refusal = limiting.refusal(await turned(counting), "m")
     assert (refusal.code, refusal.type, refusal.retry_after_s) == (code, kind, retry_after_s)
     assert "'gold'" in refusal.message
     assert f"in {retry_after_s} s" in refusal.message
 
 
+async def test_a_day_that_calls_only_hold_is_not_used_up():
+    counting = Counting(limit("a", tokens_per_day=30))
+    held = await admitted(counting)
+    refusal = limiting.refusal(await turned(counting), "m")
+    assert (refusal.code, refusal.retry_after_s) == (Code.RATE_LIMIT_EXCEEDED, 1)
+    counting.settle(held, USED, 0)
+    refusal = limiting.refusal(await turned(counting), "m")
+    assert (refusal.code, refusal.retry_after_s) == (Code.INSUFFICIENT_QUOTA, 12 * 3600)
+
+
 async def test_nothing_is_limited_where_nothing_is_said():
     counting = Counting()
-    held = [await admitted(counting, need=Need(1, 10**9, 10**9)) for _ in range(100)]
-    assert held[0].standing.requests is None
-    assert held[0].standing.tokens is None
+    held = [await admitted(counting, need=Need(10**9, 10**9)) for _ in range(100)]
+    assert counting.left(held[0]).requests is None
+    assert counting.left(held[0]).tokens is None
 
 
 def asked(kind: Operation = "chat", **changed: Any) -> Ask:
@@ -225,11 +270,11 @@ def asked(kind: Operation = "chat", **changed: Any) -> Ask:
 
 
 NEEDS = [
-    (asked(output_tokens_max=7), Need(1, 101, 7)),
-    (asked(output_tokens_max=7, choices=3), Need(1, 101, 21)),
-    (asked(), Need(1, 101, OUTPUT_TOKENS_ASSUMED, open_ended=True)),
-    (asked(output_tokens_max=0), Need(1, 101, OUTPUT_TOKENS_ASSUMED, open_ended=True)),
-    (asked(kind="embeddings"), Need(1, 101, 0)),
+    (asked(output_tokens_max=7), Need(101, 7)),
+    (asked(output_tokens_max=7, choices=3), Need(101, 21)),
+    (asked(), Need(101, OUTPUT_TOKENS_ASSUMED, open_ended=True)),
+    (asked(output_tokens_max=0), Need(101, OUTPUT_TOKENS_ASSUMED, open_ended=True)),
+    (asked(kind="embeddings"), Need(101, 0)),
 ]
 
 
@@ -240,9 +285,9 @@ def test_what_a_call_is_held_for(ask, need):
 
 async def test_an_answer_without_a_limit_is_held_for_no_more_than_a_minute_has():
     counting = Counting(limit("a", tokens_per_minute=100), limit("b", output_tokens_per_day=60))
-    held = await admitted(counting, need=Need(1, 30, OUTPUT_TOKENS_ASSUMED, open_ended=True))
-    assert held.need.output_tokens == 60
-    found = await turned(counting, need=Need(1, 101, 5, open_ended=True))
+    held = await admitted(counting, need=Need(30, OUTPUT_TOKENS_ASSUMED, open_ended=True))
+    assert held.units == (1, 30, 60, 90)
+    found = await turned(counting, need=Need(101, 5, open_ended=True))
     assert found.wait_us is None
 
 
@@ -258,8 +303,8 @@ def test_what_a_call_used_is_what_was_weighed():
         reasoning_tokens=20,
         egress_bytes=10**6,
     )
-    assert limiting.used(record) == Need(1, 98, 27)
-    assert limiting.used(call("2026-11-24T12:00:00Z")) == Need(1, 0, 0)
+    assert limiting.used(record) == (1, 98, 27, 125)
+    assert limiting.used(call("2026-11-24T12:00:00Z")) == (1, 0, 0, 0)
 
 
 @given(
@@ -281,13 +326,12 @@ async def test_no_subject_ever_has_more_than_its_minute(calls):
     now_us = 0
     for gap_us, name, wanted_in, wanted_out, part in calls:
         now_us += gap_us
-        moment = Now(NOON + now_us, now_us)
-        need = Need(1, wanted_in, wanted_out)
-        held = await counting.hold(counting.studio, key(name), "m", need, moment)
+        need = Need(wanted_in, wanted_out)
+        held = await counting.asked(need=need, second=now_us / SECOND, of=key(name))
         if isinstance(held, Held):
-            used = Need(1, wanted_in, int(wanted_out * part))
-            counting.settle(held, used, moment)
-            spent.append((now_us, name, sum(used.units[1:3])))
+            answer = int(wanted_out * part)
+            counting.settle(held, (1, wanted_in, answer, wanted_in + answer), now_us)
+            spent.append((now_us, name, wanted_in + answer))
     for begin_us, _, _ in spent:
         within = [each for each in spent if begin_us <= each[0] < begin_us + 60 * SECOND]
         assert sum(tokens for _, _, tokens in within) <= 100
@@ -297,26 +341,17 @@ async def test_no_subject_ever_has_more_than_its_minute(calls):
 
 async def test_days_are_those_of_the_customer_s_contract():
     counting = Counting(limit("a", requests_per_day=1))
-    await admitted(counting)
+    await spent(counting)
     assert (await turned(counting, second=12 * 3600 - 1)).wait_us == SECOND
-    await admitted(counting, second=12 * 3600)
+    await spent(counting, second=12 * 3600)
     of_all = Counting(limit("a", "model", requests_per_day=1))
-    of_all.studio = msgspec.structs.replace(of_all.studio, zone="America/New_York")
-    await admitted(of_all)
+    funds = msgspec.structs.replace(of_all.studio.funds, zone="America/New_York")
+    of_all.studio = msgspec.structs.replace(of_all.studio, funds=funds)
+    await spent(of_all)
     assert (await turned(of_all, second=3599)).wait_us == SECOND
     elsewhere = Counting(limit("a", requests_per_day=1, zone="UTC"))
-    await admitted(elsewhere)
+    await spent(elsewhere)
     assert (await turned(elsewhere, second=12 * 3600)).wait_us == 8 * 3600 * SECOND
-
-
-async def test_counters_that_nobody_uses_are_forgotten():
-    counting = Counting(limit("a", "key", requests_per_minute=1))
-    running = await admitted(counting, of=key("still running"))
-    for number in range(3 * COUNTERS_KEPT):
-        held = await admitted(counting, of=key(f"key-{number}"), second=number)
-        counting.settle(held, ONE, now(number))
-    assert counting.counted <= COUNTERS_KEPT
-    counting.release(running, now(3 * COUNTERS_KEPT))
 
 
 async def test_counters_live_on_when_keys_change():

@@ -13,7 +13,7 @@ from steelyard.dispatch.calls import Answer, Arrival, Ask, CallerGoneError, Head
 from steelyard.dispatch.desk import Desk, Limits
 from steelyard.dispatch.refusals import Code, Refusal, invalid
 from steelyard.dispatch.serve import serve
-from steelyard.dispatch.windows import Standing
+from steelyard.dispatch.standing import Standing
 from steelyard.metering.journal import JournalError, JournalFullError
 from steelyard.upstream.transport import Kind, Reply, Request, UpstreamError
 from steelyard.values.clock import FixedClock

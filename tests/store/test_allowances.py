@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from steelyard.dispatch.leasing import (
+    RATE,
     Given,
     Held,
     Lease,
@@ -236,3 +237,30 @@ def test_at_once_from_many_threads_nothing_is_given_twice(opened, another):
         list(pool.map(work, range(8)))
     assert 1000 - 7 < sum(granted) <= 1000
     assert opened.held() == [Held("p", sum(granted), 0)]
+
+
+def test_what_a_dead_writer_had_of_a_minute_is_free_when_that_is_over(opened):
+    rate = f"{RATE}a/key=k/requests/minute"
+    opened.exchange("x", "a", 1, [wish("p", least=5, best=5), wish(rate, size=10, least=7, best=7)])
+    opened.exchange("x", "b", 1, [wish(rate, size=10, least=1, best=1)])
+    opened.release("a", {"p": (2, END)})
+    opened.lapse(["b"])
+    assert opened.held() == [Held("p", 2, 2), Held(rate, 8, 0)]
+    (none,) = opened.exchange("x", "b", 2, [wish(rate, size=10, least=5, best=5)])
+    assert (none.granted, none.left) == (1, 2)
+    opened.lapse(["a", "c"])
+    opened.lapse(["a", "c"])
+    assert opened.held() == [Held("p", 2, 2), Held(rate, 1, 0)]
+    (some,) = opened.exchange("x", "b", 3, [wish(rate, size=10, least=5, best=5)])
+    assert (some.granted, some.left) == (5, 5)
+
+
+def test_a_store_that_is_cleared_has_nothing_of_those_who_were_released(opened):
+    rate = f"{RATE}a/key=k/requests/minute"
+    opened.exchange("x", "a", 1, [wish(rate, size=10, least=7, best=7)])
+    opened.release("a", {})
+    opened.clear("x", "y")
+    assert opened.held() == []
+    opened.release("a", {})
+    opened.lapse(["a"])
+    assert opened.held() == []

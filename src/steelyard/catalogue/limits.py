@@ -55,18 +55,29 @@ _PER_MINUTE = (
     "output_tokens_per_minute",
     "tokens_per_minute",
 )
-_OTHERS = (
+_PER_DAY = (
     "requests_per_day",
     "input_tokens_per_day",
     "output_tokens_per_day",
     "tokens_per_day",
-    "concurrency",
 )
 
 
 def subjects(limit: Limit) -> tuple[Subject, ...]:
     """Whose use is counted apart."""
     return limit.of if isinstance(limit.of, tuple) else (limit.of,)
+
+
+def daily(limit: Limit) -> Limit | None:
+    """The same with no other bounds than those on days; None: it has none."""
+    others = dict.fromkeys((*_PER_MINUTE, "concurrency", "burst_s"))
+    return msgspec.structs.replace(limit, **others) if _bounds(limit, _PER_DAY) else None
+
+
+def unsized(limit: Limit) -> Limit:
+    """The same, whatever its bounds on days allow."""
+    ones = {name: 1 for name in _PER_DAY if getattr(limit, name) is not None}
+    return msgspec.structs.replace(limit, **ones)
 
 
 def read(sheet: Sheet) -> list[Found[Limit]]:
@@ -80,7 +91,7 @@ def _sound(row: Found[Limit]) -> bool:
     if not named or len(set(named)) < len(named):
         row.fault(("of",), 'say whose use is counted apart, each once; write of = "key"')
         return False
-    if not _bounds(limit, (*_PER_MINUTE, *_OTHERS)):
+    if not _bounds(limit, (*_PER_MINUTE, *_PER_DAY, "concurrency")):
         row.fault((), "this limits nothing; write requests_per_minute = 60, or another bound")
         return False
     if limit.burst_s is not None and not _bounds(limit, _PER_MINUTE):

@@ -16,16 +16,19 @@ from typing import Protocol
 from steelyard.catalogue import offers
 from steelyard.catalogue.documents import Edition
 from steelyard.catalogue.offers import Called, Offer
-from steelyard.dispatch import leasing, purses
+from steelyard.dispatch import leasing, limiting, purses
 from steelyard.dispatch.cover import KEPT_US, SURE_US
 from steelyard.dispatch.leasing import AllowanceStore
-from steelyard.dispatch.purses import Funds, Payment, lots
+from steelyard.dispatch.purses import Funds, Payment, Purse, lots
 from steelyard.governance.keys import Key
 from steelyard.metering import recovery, segments
 from steelyard.metering.recovery import Recovery
 from steelyard.rating import bounds, scalar
 from steelyard.values.clock import Clock, Past
 from steelyard.values.usage import UsageRecord
+
+BACK_US, LAPSE_MAX = 62_000_000, 500
+"""After how long all is back of a minute that was taken in it; of how many workers at once."""
 
 WORKERS = "gateway-"
 """How the names of writers begin that lease; others only write."""
@@ -42,6 +45,7 @@ class Spending:
         self, funds: Funds, known: Callable[[], Mapping[str, Key]], editions: Editions
     ) -> None:
         self._funds = funds
+        self._daily = purses.with_days(funds)
         self._known = known
         self._editions = editions
         self._offers: dict[tuple[int, str, str, str, Called], tuple[Offer, ...]] = {}
@@ -51,16 +55,28 @@ class Spending:
         spent: defaultdict[str, int] = defaultdict(int)
         ends: dict[str, int] = {}
         known = self._known()
-        for record in records:
-            offer = self._offer(record) if record.meters else None
-            if offer is None or offer.tariff is None:
-                continue
-            amount = bounds.drawn_pico(record, offer, scalar.price_pico(record, offer))
-            for purse in purses.purses(self._funds, _payment(record, known, offer.currency)):
+        lot = dict[str, int]()
+        counts = self._funds.paid or self._daily.limits
+        for record in records if counts else ():
+            for purse, amount in self._drawn(record, known):
                 if purse.until_us > since_us:
                     spent[purse.name] += amount
-                    ends[purse.name] = purse.until_us
-        return {name: (lots(amount), ends[name]) for name, amount in spent.items()}
+                    ends[purse.name], lot[purse.name] = purse.until_us, purse.lot
+        return {name: (lots(amount, lot[name]), ends[name]) for name, amount in spent.items()}
+
+    def _drawn(self, record: UsageRecord, known: Mapping[str, Key]) -> Iterator[tuple[Purse, int]]:
+        """What a record has spent for good, of money and of days."""
+        if self._daily.limits and record.origin == "live" and record.shadow_of is None:
+            units, model = limiting.used(record), record.asked or record.model
+            owner = _owner(record, known)
+            for purse in limiting.purses(self._daily, owner, model, record.at_us):
+                yield purse, units[purse.which]
+        offer = self._offer(record) if record.meters and self._funds.paid else None
+        if offer is None or offer.tariff is None:
+            return
+        amount = bounds.drawn_pico(record, offer, scalar.price_pico(record, offer))
+        for purse in purses.purses(self._funds, _payment(record, known, offer.currency)):
+            yield purse, amount
 
     def _offer(self, record: UsageRecord) -> Offer | None:
         called = Called(record.service_tier, record.region, record.mode)
@@ -112,6 +128,9 @@ class Keeper:
         self._past = Past(clock, SURE_US)
         self._over: set[str] = set()
         """Writers that are known to be dead, whose journals are whole."""
+        self._released_us: dict[str, int] = {}
+        """When each was first seen to be released, by the monotonic clock."""
+        self._lapsed: set[str] = set()
 
     def keep(self) -> Recovery | None:
         """Release dead writers, and open the store when everybody is counted.
@@ -134,6 +153,7 @@ class Keeper:
                 self._release(writer, self._journal)
         if stamp == self._stamp:
             self._store.forget(forgotten_us)
+            self._lapse(released)
             return found
         counted = {each for each in written if each.startswith(WORKERS)}
         if self._elsewhere is not None:
@@ -149,6 +169,16 @@ class Keeper:
         """A writer is dead and its journal whole: count what it spent, free what it held."""
         since_us = self._past.until_us - KEPT_US
         self._store.release(writer, self._spending.of(records(journal, writer), since_us))
+
+    def _lapse(self, released: frozenset[str]) -> None:
+        """Free what the dead had of a minute, once what they took of it is back for certain."""
+        now_us = self._clock.monotonic_us()
+        for writer in released:
+            self._released_us.setdefault(writer, now_us)
+        back = [w for w, at_us in self._released_us.items() if now_us - at_us >= BACK_US]
+        if due := [each for each in back if each not in self._lapsed][:LAPSE_MAX]:
+            self._store.lapse(due)
+            self._lapsed.update(due)
 
     def _is_over(self, writer: str) -> bool:
         if writer not in self._over and recovery.is_over(self._journal, writer):
@@ -197,8 +227,11 @@ def records(journal: Path, writer: str) -> Iterator[UsageRecord]:
 
 def _payment(record: UsageRecord, known: Mapping[str, Key], currency: str) -> Payment:
     """Whose call it was; of a key that is gone, what its record says."""
-    owner = known.get(record.key_id) or Key(
+    model = record.asked or record.model
+    return Payment(_owner(record, known), record.contract, model, currency, record.at_us)
+
+
+def _owner(record: UsageRecord, known: Mapping[str, Key]) -> Key:
+    return known.get(record.key_id) or Key(
         id=record.key_id, customer=record.customer, contract=record.contract, sha256=""
     )
-    model = record.asked or record.model
-    return Payment(owner, record.contract, model, currency, record.at_us)

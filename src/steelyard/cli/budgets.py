@@ -19,6 +19,7 @@ from steelyard import app, covering, showing
 from steelyard.catalogue.sheets import suggestion
 from steelyard.cli.booked import FAULTS
 from steelyard.cli.failing import fail
+from steelyard.dispatch import purses
 from steelyard.dispatch.leasing import Held, StoreAwayError
 from steelyard.dispatch.purses import Funds
 from steelyard.governance import funding
@@ -173,7 +174,7 @@ def _opened(folder: Path) -> Generator[_Open]:
         engine = app.open_database(studio)
         try:
             store = covering.open_allowances(studio)
-            held = {each.purse: each for each in store.held()}
+            held = {each.purse: each for each in purses.with_money(store.held())}
             store.close()
             yield _Open(studio, engine, app.open_funds(studio, engine), held)
         finally:

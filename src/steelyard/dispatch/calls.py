@@ -9,8 +9,8 @@ import msgspec
 from msgspec import Raw
 
 from steelyard.dispatch.refusals import Refusal
+from steelyard.dispatch.standing import Standing
 from steelyard.dispatch.tracing import Trace
-from steelyard.dispatch.windows import Standing
 
 Operation = Literal["chat", "embeddings"]
 

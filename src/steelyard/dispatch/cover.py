@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
 
 from steelyard.dispatch.calls import CallerGoneError
 from steelyard.dispatch.leasing import (
@@ -23,6 +22,8 @@ from steelyard.dispatch.leasing import (
 )
 from steelyard.dispatch.purses import Purse
 from steelyard.dispatch.slices import Slice
+from steelyard.dispatch.waiting import Bounded, Drawn, Need, Payer, Short, Waiter
+from steelyard.dispatch.windows import SLICES
 from steelyard.values import money
 from steelyard.values.clock import Clock, Past
 
@@ -51,64 +52,14 @@ SURE_US = 3_600_000_000
 FRESH_US = 1_000_000
 """How long what the store said of a purse that is used up is good enough to refuse by."""
 
+RECALL_S = 1.2
+"""How long a call waits for others to give back of a minute what they don't use: a beat, and more.
+"""
+
 SLICES_KEPT = 10_000
 """Purses beyond which those are looked for whose window is long over."""
 
 Gone = Callable[[], Awaitable[None]]
-
-
-class Need(NamedTuple):
-    """What a call may cost at the most, and how far it can be cut down.
-
-    To ``least`` as soon as there is no more; to ``last`` when there never will be more.
-    """
-
-    most: int
-    least: int
-    last: int
-
-    def bar(self, stops: Sequence[Slice]) -> int:
-        """The least that it takes now."""
-        ever = min(each.purse.size - each.gone for each in stops)
-        return self.least if ever >= self.least else self.last
-
-
-class Drawn:
-    """What a call holds in its purses, until it is weighed."""
-
-    __slots__ = ("amount", "over", "slices")
-
-    def __init__(self, slices: Sequence[Slice], amount: int) -> None:
-        self.slices = slices
-        self.amount = amount
-        self.over = False
-
-
-class Short(NamedTuple):
-    """The purse without room, and why: ``spent`` for good, ``held`` by others, store ``away``."""
-
-    purse: Purse
-    why: str
-    left: int
-
-
-class _Waiter:
-    """A call that waits, and what it was told. ``asked``: the store has no room for the most."""
-
-    __slots__ = ("answer", "asked", "need", "slices", "time")
-
-    def __init__(self, slices: Sequence[Slice], need: Need, time: asyncio.Timeout) -> None:
-        self.slices = slices
-        self.need = need
-        self.time = time
-        self.answer: Drawn | Short | None = None
-        self.asked = False
-
-    def tell(self, answer: Drawn | Short) -> None:
-        """Let it go on."""
-        self.answer = answer
-        if not self.time.expired():
-            self.time.reschedule(0)
 
 
 class Cover:
@@ -127,17 +78,20 @@ class Cover:
     ) -> None:
         self.store = store
         self._writer = writer
-        self._clock = clock
+        self.clock = clock
         self._told = told
         self._stamp = stamp
         self.slices: dict[str, Slice] = {}
-        self._waiters: list[_Waiter] = []
+        self.forgot = 0
+        """How often slices were forgotten: what was found before may not be among them any more."""
+        self._waiters: list[Waiter] = []
         self._kick = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "allowances")
         """Where the store is asked: one question at a time, beside the calls."""
         self._turn = 0
         self._beaten_us = clock.monotonic_us()
         self._past = Past(clock, SURE_US)
+        self._forget_at = SLICES_KEPT
         self.away = False
         self.met = False
         """Whether the store knows of this worker, and leases."""
@@ -155,13 +109,13 @@ class Cover:
 
     def slices_of(self, purses: Sequence[Purse]) -> tuple[Slice, ...]:
         """The slices of a call's purses; a purse that has another size now has it from now on."""
-        if len(self.slices) >= SLICES_KEPT:
+        if len(self.slices) >= self._forget_at:
             self._forget()
         found: list[Slice] = []
         for purse in purses:
             known = self.slices.get(purse.name)
             if known is None:
-                known = self.slices[purse.name] = Slice(purse)
+                known = self.slices[purse.name] = SLICES[purse.returns](purse)
             known.purse = purse
             found.append(known)
         return tuple(found)
@@ -186,27 +140,42 @@ class Cover:
         Raises: CallerGoneError.
         """
         stops = [each for each in slices if each.purse.stops]
-        fresh_us = self._clock.monotonic_us() - FRESH_US
+        fresh_us = self.clock.monotonic_us() - FRESH_US
         for each in stops:
             if each.asked_us > fresh_us and each.purse.size - each.gone < need.last:
                 return Short(each.purse, "spent", max(0, each.purse.size - each.gone))
-        waiter = _Waiter(slices, need, asyncio.timeout(patience_s))
-        self._waiters.append(waiter)
-        for each in stops:
-            each.waiting += 1
+        waiter = Payer(slices, need, asyncio.timeout(patience_s))
+        await self._wait(waiter, gone)
+        return waiter.answer or self._short(stops)
+
+    async def ask(
+        self, slices: Sequence[Slice], amounts: Sequence[int], patience_s: float, gone: Gone
+    ) -> int | None:
+        """Hold an amount in each as soon as there is room; when that was, None: there is none.
+
+        Nobody waits longer than others take to give back what they don't use, or, if the store
+        does not know this worker yet, ``patience_s``. Unit: monotonic µs. Raises: CallerGoneError.
+        """
+        wait_s = RECALL_S if self.met or self.away else patience_s
+        waiter = Bounded(slices, amounts, asyncio.timeout(wait_s))
+        await self._wait(waiter, gone)
+        if not waiter.answered and not self.away:
+            now_us = self.clock.monotonic_us()
+            for each, amount in zip(slices, amounts, strict=True):
+                if not each.fits(amount, now_us):
+                    each.miss(amount, now_us)
+        return waiter.taken_us
+
+    def ask_for(self, each: Slice) -> None:
+        """Lease more of a purse of which little is left."""
+        if each.may_ask:
+            self._kick.set()
+
+    def freed(self) -> None:
+        """Something is there again for which somebody waits."""
         self._kick.set()
-        ended = False
-        try:
-            async with waiter.time:
-                await gone()
-        except TimeoutError:
-            ended = True
-            return waiter.answer or self._short(waiter)
-        finally:
-            self._leave(waiter)
-            if not ended and isinstance(waiter.answer, Drawn):
-                self.settle(waiter.answer, 0)
-        raise CallerGoneError
+        if self._waiters:
+            self._serve()
 
     def add(self, drawn: Drawn, amount: int) -> bool:
         """Hold more for a call that goes on, if there is room now."""
@@ -268,7 +237,7 @@ class Cover:
 
         Whoever does not hear that a store is built up again keeps it from being so.
         """
-        now_us = self._clock.monotonic_us()
+        now_us = self.clock.monotonic_us()
         passed_us = now_us - self._beaten_us
         if passed_us < BEAT_S * 1_000_000:
             return False
@@ -281,24 +250,20 @@ class Cover:
     def _wishes(self) -> list[tuple[Slice, Wish]]:
         """What there is to say, by the names of the purses: the order in which they are locked."""
         waiting: dict[str, list[int]] = {}
+        now_us = self.clock.monotonic_us()
+        for name, each in self.slices.items():
+            each.move_on(now_us)
+            if each.is_missing(now_us):
+                waiting[name] = [each.short_of]
         for waiter in self._waiters[:CALLS_MAX]:
-            amount = self._wanted(waiter)
             for each in waiter.slices:
-                waiting.setdefault(each.purse.name, []).append(amount)
+                waiting.setdefault(each.purse.name, []).append(waiter.wanted(each))
         found = ((each, each.wish(waiting.get(name, ()))) for name, each in self.slices.items())
         said = [(each, wish) for each, wish in found if wish is not None]
         if len(said) > WISHES_MAX:
-            said = sorted(said, key=lambda pair: not pair[1].short)[:WISHES_MAX]
+            said.sort(key=lambda pair: (not pair[1].short, pair[0].asked_us))
+            del said[WISHES_MAX:]
         return sorted(said, key=lambda pair: pair[1].purse)
-
-    def _wanted(self, waiter: _Waiter) -> int:
-        """What a waiting call asks for: the most; then what is there, if that is enough."""
-        need = waiter.need
-        if not waiter.asked or need.last == need.most:
-            return need.most
-        stops = [each for each in waiter.slices if each.purse.stops]
-        there = min(each.room + each.left for each in stops)
-        return max(need.bar(stops), min(need.most, there))
 
     async def _exchange(self, asked: list[tuple[Slice, Wish]]) -> None:
         self._turn += 1
@@ -316,8 +281,11 @@ class Cover:
             self.away = True
             return
         self.away = found is None
+        if found is not None and not self.met:
+            for waiter in self._waiters:
+                waiter.hurry(loop.time() + RECALL_S)
         self.met = found is not None
-        asked_us = self._clock.monotonic_us()
+        asked_us = self.clock.monotonic_us()
         for (each, wish), given in zip(asked, found or (), strict=False):
             each.take(wish, given, asked_us)
             if each.sought and each.room >= each.purse.lot and not each.waiting:
@@ -343,45 +311,47 @@ class Cover:
             return None
         return found
 
+    async def _wait(self, waiter: Waiter, gone: Gone) -> None:
+        """Wait until a call was told something, or its time is over. Raises: CallerGoneError."""
+        self._waiters.append(waiter)
+        for each in waiter.stops:
+            each.waiting += 1
+        self._kick.set()
+        ended = False
+        try:
+            async with waiter.time:
+                await gone()
+        except TimeoutError:
+            ended = True
+        finally:
+            self._leave(waiter)
+            if not ended:
+                waiter.undo(self.clock.monotonic_us())
+                self._serve()
+        if not ended:
+            raise CallerGoneError
+
     def _serve(self) -> None:
         """Let those go on for whom there is room, none before one that waits for the same."""
         blocked: set[str] = set()
+        now_us = self.clock.monotonic_us()
         for waiter in tuple(self._waiters):
             names = {each.purse.name for each in waiter.slices}
-            if not names & blocked and self._answer(waiter):
+            if not names & blocked and waiter.serve(now_us):
                 self._leave(waiter)
             else:
                 blocked |= names
 
-    def _answer(self, waiter: _Waiter) -> bool:
-        """Whether a call need not wait any longer."""
-        if waiter.answer is not None:
-            return True
-        stops = [each for each in waiter.slices if each.purse.stops]
-        room = min(each.room for each in stops)
-        need, amount = waiter.need, min(waiter.need.most, room)
-        if amount == need.most or (waiter.asked and amount >= need.bar(stops)):
-            for each in waiter.slices:
-                each.hold(amount)
-            waiter.tell(Drawn(waiter.slices, amount))
-            return True
-        for each in stops:
-            if waiter.asked and each.purse.size - each.gone < need.last:
-                waiter.tell(Short(each.purse, "spent", max(0, each.purse.size - each.gone)))
-                return True
-        return False
-
-    def _short(self, waiter: _Waiter) -> Short:
+    def _short(self, stops: Sequence[Slice]) -> Short:
         """What a call has waited for in vain."""
-        stops = (each for each in waiter.slices if each.purse.stops)
         tight = min(stops, key=lambda each: each.room)
         return Short(tight.purse, "away" if self.away else "held", max(0, tight.room + tight.left))
 
-    def _leave(self, waiter: _Waiter) -> None:
+    def _leave(self, waiter: Waiter) -> None:
         if waiter in self._waiters:
             self._waiters.remove(waiter)
-            for each in waiter.slices:
-                each.waiting -= each.purse.stops
+            for each in waiter.stops:
+                each.waiting -= 1
             if self._waiters:
                 self._kick.set()
 
@@ -391,7 +361,7 @@ class Cover:
         for ppm in purse.notices_ppm:
             if each.noticed < ppm and spent * money.PER_MILLION >= purse.size * ppm:
                 each.noticed = ppm
-                notice = Notice(purse.name, ppm, self._clock.wall_us(), spent, purse.size)
+                notice = Notice(purse.name, ppm, self.clock.wall_us(), spent, purse.size)
                 if self.store.notice(notice):
                     self._told(notice)
 
@@ -399,8 +369,11 @@ class Cover:
         """Forget purses whose window is long over."""
         before_us = self._past.until_us - KEPT_US
         for name, each in tuple(self.slices.items()):
-            if each.purse.until_us < before_us and each.over:
+            lasts = each.purse.returns == "never" and each.purse.until_us >= before_us
+            if each.over and not lasts:
                 del self.slices[name]
+                self.forgot += 1
+        self._forget_at = max(SLICES_KEPT, 2 * len(self.slices))
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple, Protocol
 
-from steelyard.dispatch.allowances import Allowances, LocalAllowances
+from steelyard.dispatch.allowances import Allowances
 from steelyard.dispatch.cache import Cache
 from steelyard.dispatch.calls import Caller
 from steelyard.dispatch.hangup import Watch
@@ -16,7 +16,6 @@ from steelyard.dispatch.places import Places, Ticket
 from steelyard.dispatch.router import Router
 from steelyard.dispatch.snapshot import Snapshot
 from steelyard.dispatch.stopping import Booked
-from steelyard.dispatch.windows import Now
 from steelyard.governance.keys import Key
 from steelyard.upstream.counting import PromptCounter
 from steelyard.upstream.transport import Transport
@@ -77,7 +76,7 @@ class Desk:
         self.limits = limits
         self.observer = observer
         self.cache = Cache() if cache is None else cache
-        self.allowances: Allowances = LocalAllowances()
+        self.allowances = Allowances()
         self.counters: Mapping[str, PromptCounter] = {}
         """Who counts prompts, by model, where somebody can."""
         self.paying: Paying | None = None
@@ -92,10 +91,6 @@ class Desk:
         self._idle = asyncio.Event()
         self.watch = Watch()
         self.shadows: set[asyncio.Task[None]] = set()
-
-    def now(self) -> Now:
-        """The moment, on both clocks."""
-        return Now(self.clock.wall_us(), self.clock.monotonic_us())
 
     @property
     def in_flight(self) -> int:

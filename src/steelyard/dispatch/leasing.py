@@ -16,6 +16,11 @@ PORTIONS = 4
 """
 
 
+RATE = "rate/"
+"""How the names of purses begin whose units come back by time alone: a worker's death frees none.
+"""
+
+
 class StoreAwayError(Exception):
     """The store can't be asked now; what is leased is leased."""
 
@@ -138,7 +143,14 @@ class AllowanceStore(Protocol):
         ...
 
     def release(self, writer: str, spent: Mapping[str, tuple[int, int]]) -> None:
-        """A writer is dead and this is all that it spent, with each purse's end. Once is enough."""
+        """A writer is dead and this is all that it spent, with each purse's end. Once is enough.
+
+        What it had of rates stays taken, until ``lapse``.
+        """
+        ...
+
+    def lapse(self, writers: Collection[str]) -> None:
+        """Released writers have been dead for so long that all is back that comes back by time."""
         ...
 
     def forget(self, before_us: int) -> None:
@@ -276,12 +288,15 @@ class MemoryStore:
             return
         self._released.add(writer)
         self._turns.pop(writer, None)
-        held = {purse for purse, of in self._leases if of == writer}
+        held = {name for name, of in self._leases if of == writer and not name.startswith(RATE)}
         for purse in sorted(held | spent.keys()):
-            units, until_us = spent.get(purse, (0, 0))
-            until_us, pot = self._pots.get(purse, (until_us, Pot()))
-            lease = self._leases.pop((purse, writer), None)
-            self._pots[purse] = until_us, release(pot, lease, units)
+            self._free(purse, writer, *spent.get(purse, (0, 0)))
+
+    def lapse(self, writers: Collection[str]) -> None:
+        """Released writers have been dead for so long that all is back that comes back by time."""
+        for purse, writer in [*self._leases]:
+            if writer in writers and writer in self._released:
+                self._free(purse, writer, 0, 0)
 
     def forget(self, before_us: int) -> None:
         """Forget purses whose window ended before."""
@@ -304,6 +319,10 @@ class MemoryStore:
 
     def close(self) -> None:
         """Nothing is open."""
+
+    def _free(self, purse: str, writer: str, spent: int, until_us: int) -> None:
+        until_us, pot = self._pots.get(purse, (until_us, Pot()))
+        self._pots[purse] = until_us, release(pot, self._leases.pop((purse, writer), None), spent)
 
     def _check(self, writer: str) -> None:
         if writer in self._released:

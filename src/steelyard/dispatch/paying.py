@@ -18,7 +18,7 @@ from steelyard.catalogue import offers
 from steelyard.catalogue.documents import Model
 from steelyard.dispatch import purses, refusals
 from steelyard.dispatch.calls import Ask, Caller
-from steelyard.dispatch.cover import Cover, Drawn, Need, Short
+from steelyard.dispatch.cover import Cover
 from steelyard.dispatch.purses import Payment
 from steelyard.dispatch.refusals import Code, Refusal
 from steelyard.dispatch.router import Plan
@@ -26,6 +26,7 @@ from steelyard.dispatch.slices import Slice
 from steelyard.dispatch.snapshot import Snapshot
 from steelyard.dispatch.stages import Call
 from steelyard.dispatch.tabs import STREAM_TOKENS, Tab
+from steelyard.dispatch.waiting import Drawn, Need, Short
 from steelyard.rating import bounds
 from steelyard.rating.bounds import Highest
 from steelyard.upstream.counting import TEMPLATE_TOKENS, PromptCounter
@@ -96,16 +97,15 @@ class Paying:
             way = self._find(known, call, plan, name)
         if not way.slices:
             return call
-        ask, highest = call.ask, way.highest
-        most = answer_tokens(ask, way.model)
-        first = most
-        if ask.streamed and most > STREAM_TOKENS and not _is_hidden(way.model):
+        ask, highest, model = call.ask, way.highest, way.model
+        most = first = answer_tokens(ask, model)
+        if ask.streamed and most > STREAM_TOKENS and not _is_hidden(model):
             first = STREAM_TOKENS
-        prompt = prompt_tokens(ask, way.model)
-        fixed = highest.most_pico(prompt, 0, ask.ingress_bytes)
+        fixed = highest.most_pico(prompt_tokens(ask, model), 0, ask.ingress_bytes)
         drawn = self.cover.draw(way.slices, fixed + first * highest.answer_token)
-        wanting = Wanting(call, way, fixed, first, most)
-        return wanting if drawn is None else self._with(wanting, drawn)
+        if drawn is None:
+            return Wanting(call, way, fixed, first, most)
+        return self._with(call, way, drawn, first, most)
 
     async def wait(
         self, wanting: Wanting, caller: Caller, counters: Mapping[str, PromptCounter]
@@ -121,8 +121,8 @@ class Paying:
             wanting = less
             most = wanting.fixed + wanting.first * price_pico
             if (drawn := self.cover.draw(wanting.way.slices, most)) is not None:
-                return self._with(wanting, drawn)
-        call, way, fixed, first, _ = wanting
+                return self._with(wanting.call, wanting.way, drawn, wanting.first, wanting.most)
+        call, way, fixed, first, most = wanting
         least, last = min(first, LEAST_TOKENS), min(first, call.ask.choices)
         if call.arrival.clamp:
             least = last = first
@@ -135,17 +135,16 @@ class Paying:
             each = max(1, covered // call.ask.choices)
             caller.note(f"{CLAMPED}: {each}\r\n")
             call = msgspec.structs.replace(call, ask=clamped(call.ask, each))
-            wanting = wanting._replace(call=call, first=covered, most=covered)
-        return self._with(wanting, found)
+            first = most = covered
+        return self._with(call, way, found, first, most)
 
-    def _with(self, wanting: Wanting, drawn: Drawn) -> Call:
+    def _with(self, call: Call, way: Way, drawn: Drawn, first: int, most: int) -> Call:
         """A call with what it holds; an answer without a limit has one from now on."""
-        call, way, _, first, most = wanting
         ask = call.ask
         if ask.output_tokens_max is None and first == most and ask.kind == "chat":
             ask = clamped(ask, most // ask.choices)
-        sizes = (first, most)
-        tab = Tab(self.cover, drawn, way.highest.answer_token, sizes, self._patience_s)
+        price_pico = way.highest.answer_token
+        tab = Tab(self.cover, drawn, price_pico, first, most, self._patience_s)
         return Call(arrival=call.arrival, key=call.key, ask=ask, edition=call.edition, tab=tab)
 
     def _find(self, known: Snapshot, call: Call, plan: Plan, name: tuple[str, str]) -> Way:

@@ -1,6 +1,7 @@
 """Purses: the shared limits that a call draws on, each with its unit, its size and its window.
 
-A budget has a purse for each of its payers and each window. A contract that is paid before, or that
+A budget has a purse for each of its payers and each window, a ``[[limit]]`` one for each of its
+subjects and bounds (``limiting``). A contract that is paid before, or that
 has a credit limit, has one: what was paid in, and the limit. A call is admitted when all purses
 that it draws on have room for the most that it can cost.
 """
@@ -8,14 +9,16 @@ that it draws on have room for the most that it can cost.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal, NamedTuple
 
 import msgspec
 
-from steelyard.catalogue import budgets
+from steelyard.catalogue import budgets, limits
 from steelyard.catalogue.budgets import Budget, Owner
 from steelyard.catalogue.documents import Edition
+from steelyard.catalogue.limits import Limit
+from steelyard.dispatch.leasing import Held
 from steelyard.values import money, periods
 
 LOT_PICO = money.PICO // money.PER_MILLION
@@ -23,22 +26,31 @@ LOT_PICO = money.PICO // money.PER_MILLION
 
 NEVER_US = 2**63 - 1
 
+Returns = Literal["never", "ended", "minute", "burst"]
+"""When what a call has taken is there again: never, when it has ended, in a minute, little by
+little.
+"""
+
 
 class Purse(msgspec.Struct, frozen=True, kw_only=True):
     """A shared limit. Unit: ``size`` and what is drawn in ``lot``-th parts of what is leased.
 
-    ``until_us`` is when its window ends. ``budget`` None: it is a contract's cover. What does not
-    stop is only counted.
+    ``until_us`` is when its window ends. ``budget`` None: it is a contract's cover, or one of the
+    bounds of a ``limit``, on the ``which``-th of what a call needs. What does not stop is only
+    counted.
     """
 
     name: str
-    currency: str
     size: int
+    currency: str = ""
     lot: int = LOT_PICO
     until_us: int = NEVER_US
     budget: str | None = None
     notices_ppm: tuple[int, ...] = ()
     stops: bool = True
+    limit: Limit | None = None
+    which: int = 0
+    returns: Returns = "never"
 
 
 class Term(NamedTuple):
@@ -56,6 +68,7 @@ class Funds(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     budgets: tuple[Budget, ...] = ()
+    limits: tuple[Limit, ...] = ()
     terms: Mapping[str, tuple[Term, ...]] = {}
     paid_pico: Mapping[str, int] = {}
     raised_pico: Mapping[str, int] = {}
@@ -63,9 +76,14 @@ class Funds(msgspec.Struct, frozen=True, kw_only=True):
     zones: Mapping[str, str] = {}
 
     @property
+    def paid(self) -> bool:
+        """Whether any call draws on money."""
+        return bool(self.budgets or self.terms)
+
+    @property
     def bound(self) -> bool:
         """Whether any call draws on anything."""
-        return bool(self.budgets or self.terms)
+        return self.paid or bool(self.limits)
 
 
 NO_FUNDS = Funds()
@@ -81,7 +99,9 @@ class Payment(NamedTuple):
     at_us: int
 
 
-def funds(edition: Edition, known: tuple[Budget, ...]) -> Funds:
+def funds(
+    edition: Edition, known: tuple[Budget, ...] = (), limited: tuple[Limit, ...] = ()
+) -> Funds:
     """What there is to draw on, before anything is paid in or raised."""
     terms: dict[str, tuple[Term, ...]] = {}
     for each in sorted(edition.contracts, key=lambda contract: contract.valid_from_us):
@@ -92,6 +112,7 @@ def funds(edition: Edition, known: tuple[Budget, ...]) -> Funds:
         terms[each.id] = (*terms.get(each.id, ()), term)
     return Funds(
         budgets=known,
+        limits=limited,
         terms={
             name: found
             for name, found in terms.items()
@@ -149,6 +170,17 @@ def _window(known: Funds, budget: Budget, payment: Payment) -> tuple[str, int]:
     return periods.from_us(start_us, zone).isoformat(timespec="minutes"), end_us
 
 
+def with_money(held: Iterable[Held]) -> list[Held]:
+    """Those that hold money, which people see and raise."""
+    return [each for each in held if each.purse.startswith(("budget/", "contract/"))]
+
+
+def with_days(known: Funds) -> Funds:
+    """The same with no other bounds than those on days: what is used of them does not come back."""
+    days = tuple(filter(None, map(limits.daily, known.limits)))
+    return msgspec.structs.replace(known, limits=days)
+
+
 def lots(amount: int, lot: int = LOT_PICO) -> int:
     """As many lots as hold an amount."""
     return -(-amount // lot)
@@ -163,7 +195,10 @@ def stamp(known: Funds) -> str:
         msgspec.structs.replace(each, amount_pico=0, notices_ppm=(), stops=True)
         for each in known.budgets
     ]
-    told = msgspec.json.encode((said, sorted(known.terms), known.zone, sorted(known.zones.items())))
+    days = map(limits.unsized, with_days(known).limits)
+    told = msgspec.json.encode(
+        (said, sorted(known.terms), known.zone, sorted(known.zones.items()), *days)
+    )
     return hashlib.sha256(told).hexdigest()[:_STAMP_DIGITS]
 
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from steelyard.dispatch import cache, costs, limiting, records, refusals, shadows, stopping
-from steelyard.dispatch.allowances import UNLIMITED, Held, Turned
+from steelyard.dispatch.allowances import UNLIMITED, Held
 from steelyard.dispatch.attempts import HTTP_OK
 from steelyard.dispatch.cache import Kept, Slot
 from steelyard.dispatch.calls import Answer, Arrival, Caller, CallerGoneError
 from steelyard.dispatch.course import told
 from steelyard.dispatch.desk import Desk
+from steelyard.dispatch.limiting import Turned
 from steelyard.dispatch.observing import Ended, Refused
 from steelyard.dispatch.paying import HEADER as CLAMP_HEADER
-from steelyard.dispatch.paying import WISHES, Paying, Wanting
+from steelyard.dispatch.paying import WISHES, Wanting
 from steelyard.dispatch.refusals import Refusal
 from steelyard.dispatch.router import Plan
 from steelyard.dispatch.snapshot import Choice, Snapshot, offer_for
 from steelyard.dispatch.stages import Call, End
 from steelyard.dispatch.trying import Made, Trying
-from steelyard.dispatch.windows import Now
 from steelyard.governance import keys
 from steelyard.governance.keys import Key
 from steelyard.metering.journal import JournalError, JournalFullError
@@ -45,22 +45,23 @@ async def serve(desk: Desk, caller: Caller) -> Answer | Refusal | None:
         plan = _plan(desk, call)
         if isinstance(plan, Refusal):
             return _refused(desk, caller, plan, key)
-        held = await _hold(desk, caller, call) if desk.snapshot.limits else UNLIMITED
+        held = await _hold(desk, caller, call) if desk.snapshot.funds.limits else UNLIMITED
         if isinstance(held, Refusal):
             return _refused(desk, caller, held, key)
         try:
-            paid = (
-                call if desk.paying is None else await _pay(desk, desk.paying, caller, call, plan)
-            )
-            if isinstance(paid, Refusal):
-                return _refused(desk, caller, paid, key)
-            call = paid
+            if desk.paying is not None:
+                paid = desk.paying.draw(desk.snapshot, call, plan)
+                if isinstance(paid, Wanting):
+                    paid = await desk.paying.wait(paid, caller, desk.counters)
+                if isinstance(paid, Refusal):
+                    return _refused(desk, caller, paid, key)
+                call = paid
             return await _answer(desk, caller, call, plan, held)
         finally:
             if call.tab is not None:
                 call.tab.settle(0)
-            if held.counters:
-                desk.allowances.release(held, desk.now())
+            if not held.over:
+                desk.allowances.release(held, desk.clock.monotonic_us())
     finally:
         desk.leave()
 
@@ -79,21 +80,20 @@ def _plan(desk: Desk, call: Call) -> Plan | Refusal:
 
 async def _hold(desk: Desk, caller: Caller, call: Call) -> Held | Refusal:
     """What a call takes of its limits until it is weighed."""
-    ask, need = call.ask, limiting.need(call.ask)
-    now = Now(call.arrival.at_us, call.arrival.started_us)
-    held = await desk.allowances.hold(desk.snapshot, call.key, ask.model, need, now)
-    caller.tell(held.standing)
-    return limiting.refusal(held, ask.model) if isinstance(held, Turned) else held
-
-
-async def _pay(
-    desk: Desk, paying: Paying, caller: Caller, call: Call, plan: Plan
-) -> Call | Refusal:
-    """The call with what it holds of its cover, in its answer cut down to what is there."""
-    found = paying.draw(desk.snapshot, call, plan)
-    if not isinstance(found, Wanting):
-        return found
-    return await paying.wait(found, caller, desk.counters)
+    allowances, need, at_us = desk.allowances, limiting.need(call.ask), call.arrival.at_us
+    way = allowances.way(desk.snapshot, call.key, call.ask.model, at_us)
+    if not way.slices:
+        return UNLIMITED
+    now_us = desk.clock.monotonic_us()
+    held = allowances.take(way, need, now_us)
+    if held is None:
+        found = await allowances.wait(way, need, at_us, now_us, caller.gone)
+        if isinstance(found, Turned):
+            caller.tell(found.standing)
+            return limiting.refusal(found, call.ask.model)
+        held = found
+    caller.tell(allowances.standing(way, at_us, now_us))
+    return held
 
 
 async def _answer(
@@ -135,8 +135,8 @@ async def _give_again(
     if ask.include_cost:
         body = costs.with_place(body)
     record = records.hit(call, kept.original, len(body), _taken_us(desk, arrival))
-    if held.counters:
-        desk.allowances.settle(held, limiting.used(record), desk.now())
+    if not held.over:
+        desk.allowances.settle(held, limiting.used(record), desk.clock.monotonic_us())
     offer = offer_for(choice, record)
     price_pico = scalar.price_pico(record, offer)
     if call.tab is not None:
@@ -167,8 +167,8 @@ async def _conclude(
     arrival, ask, completed = attempt.arrival, attempt.ask, end.outcome == "completed"
     refusal, taken_us = end.refusal, _taken_us(desk, arrival)
     record = records.record(attempt, end, _status(caller, end), taken_us, made.tries)
-    if held.counters:
-        desk.allowances.settle(held, limiting.used(record), desk.now())
+    if not held.over:
+        desk.allowances.settle(held, limiting.used(record), desk.clock.monotonic_us())
     price_pico, offer = 0, offer_for(made.choice, record)
     if record.meters and (attempt.tab is not None or not ask.streamed):
         price_pico = scalar.price_pico(record, offer)

@@ -13,8 +13,8 @@ from steelyard.dispatch.course import Course
 from steelyard.dispatch.desk import Desk
 from steelyard.dispatch.refusals import Refusal
 from steelyard.dispatch.stages import Attempt, Call
+from steelyard.dispatch.standing import Standing
 from steelyard.dispatch.trying import announce, note
-from steelyard.dispatch.windows import Standing
 from steelyard.metering.journal import JournalError
 from steelyard.values import ids
 

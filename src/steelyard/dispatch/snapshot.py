@@ -9,7 +9,6 @@ import msgspec
 
 from steelyard.catalogue import offers
 from steelyard.catalogue.documents import Deployment, Edition, Model
-from steelyard.catalogue.limits import Limit
 from steelyard.catalogue.offers import Called, Offer
 from steelyard.catalogue.routes import Route
 from steelyard.dispatch import labels
@@ -43,17 +42,13 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """What is in force in a worker. ``keys`` is by the hex SHA-256 of the secret.
 
     ``places`` lists, for a contract and a model, the deployments that it may use. ``routes`` is by
-    model. ``zones`` has for each customer where its days begin: the zone of its first contract;
-    ``weights`` its share where calls wait.
+    model. ``weights`` has for each customer its share where calls wait.
     """
 
     edition: int
     keys: dict[str, Key]
     models: dict[str, Model]
     places: dict[tuple[str, str], tuple[Place, ...]]
-    limits: tuple[Limit, ...] = ()
-    zone: str = "UTC"
-    zones: dict[str, str] = {}
     weights: dict[str, int] = {}
     routes: dict[str, Route] = {}
     funds: Funds = NO_FUNDS
@@ -75,7 +70,6 @@ def take(
     number: int,
     edition: Edition,
     known: Iterable[Key],
-    limits: tuple[Limit, ...] = (),
     routes: tuple[Route, ...] = (),
     funds: Funds = NO_FUNDS,
 ) -> Snapshot:
@@ -83,15 +77,11 @@ def take(
     by_digest = keys.by_digest(known)
     served = {each.model for each in edition.deployments}
     models = {model.id: model for model in edition.models if model.id in served}
-    zones = {each.customer: each.zone for each in reversed(edition.contracts)}
     return Snapshot(
         edition=number,
         keys=by_digest,
         models=models,
         places=_places(edition, {key.contract for key in by_digest.values()}),
-        limits=limits,
-        zone=edition.zone,
-        zones=zones,
         weights={each.id: each.weight for each in edition.customers},
         routes={each.model: each for each in routes},
         funds=funds,

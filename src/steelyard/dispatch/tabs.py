@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from steelyard.dispatch.cover import Cover, Drawn, Gone, Need, Short
+from steelyard.dispatch.cover import Cover, Gone
+from steelyard.dispatch.waiting import Drawn, Need, Short
 from steelyard.metering.streams import StreamWeigher
 from steelyard.rating.bounds import ANSWER_METERS
 
@@ -23,14 +24,16 @@ class Tab:
         cover: Cover,
         drawn: Drawn,
         price_pico: int,
-        sizes: tuple[int, int],
+        tokens: int,
+        most: int,
         patience_s: float,
     ) -> None:
         self._cover = cover
         self._patience_s = patience_s
         self._price_pico = price_pico
         self.drawn = drawn
-        self.tokens, self.most = sizes
+        self.tokens = tokens
+        self.most = most
 
     async def stretch(self, tokens: int, gone: Gone) -> bool:
         """Hold for an answer that has come to so many tokens and goes on; whether there is cover.
@@ -55,7 +58,9 @@ class Tab:
 
     def charged(self, meters: dict[str, int]) -> dict[str, int]:
         """Meters with no more of an answer than is covered: what is beyond it nobody asked for."""
-        over = sum(meters.get(each, 0) for each in ANSWER_METERS) - self.tokens
+        over = -self.tokens
+        for each in ANSWER_METERS:
+            over += meters.get(each, 0)
         if over <= 0:
             return meters
         cut = {**meters}
@@ -68,7 +73,8 @@ class Tab:
 
     def settle(self, used_pico: int) -> None:
         """The call is weighed, or was not made: ``used_pico`` is what it takes. Once is enough."""
-        self._cover.settle(self.drawn, used_pico)
+        if not self.drawn.over:
+            self._cover.settle(self.drawn, used_pico)
 
 
 class Margin:

@@ -1,136 +1,148 @@
-"""Windows: how much of a limit is used, in a minute, smoothed over it, and in a calendar day.
+"""Windows: slices of what comes back by itself: a minute's units, a burst's, a call's place.
 
-Each is a plain object that is told the time. Whole numbers only. What is taken is an estimate, and
-is corrected once it is known: what was too much comes back, what was too little is taken late.
+Each is told the time. Whole numbers only. What is taken is an estimate, and is corrected once it is
+known: what was too much comes back, what was too little is taken late. A part of a minute that a
+worker gives away is free, so that nobody's any sixty seconds have more than all parts together.
+Unit: requests or tokens; monotonic µs.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Final
 
-import msgspec
+from steelyard.dispatch.purses import Purse, Returns
+from steelyard.dispatch.slices import AGAIN_US, Slice
 
-from steelyard.values import periods
+SECOND_US: Final = 1_000_000
+MINUTE_S: Final = 60
+_MINUTE_US: Final = MINUTE_S * SECOND_US
 
-SECOND_US = 1_000_000
-MINUTE_S = 60
-_MINUTE_US = MINUTE_S * SECOND_US
-_SET_BACK_US = 24 * 60 * _MINUTE_US
-
-
-class Now(NamedTuple):
-    """One moment on both clocks. Unit: µs, of the wall since 1970 UTC."""
-
-    wall_us: int
-    monotonic_us: int
+CONTENDED_BEATS = 8
+"""For how many beats a worker listens more often, after others have sought what it has."""
 
 
-class Room(NamedTuple):
-    """What is left of the tightest limit of a kind. Unit: requests or tokens; µs."""
+class AtOnce(Slice):
+    """How many calls may run at once: a call's place is there again when it has ended."""
 
-    limit: int
-    left: int
-    reset_us: int
+    __slots__ = ("contended",)
 
+    def __init__(self, purse: Purse) -> None:
+        super().__init__(purse)
+        self.contended = 0
 
-class Standing(msgspec.Struct, frozen=True):
-    """What is left of a call's limits; None where nothing of the kind is limited."""
+    def correct(self, amount: int, used: int, taken_us: int, now_us: int) -> None:
+        """A call has ended, whatever it used."""
+        del used, taken_us, now_us
+        self.held -= amount
 
-    requests: Room | None = None
-    tokens: Room | None = None
+    def wait_us(self, amount: int, at_us: int, now_us: int) -> int | None:
+        """How long until so much may fit; None: never."""
+        del at_us, now_us
+        return None if amount > self.purse.size else AGAIN_US
 
+    def reset_us(self, at_us: int, now_us: int) -> int:
+        """Whether all of it is there is soon known."""
+        del at_us, now_us
+        return AGAIN_US if self.held else 0
 
-class Window(Protocol):
-    """Bounds the units taken in a span of time."""
+    def beat(self, passed_us: int) -> None:
+        """Learn how much was used in that time."""
+        super().beat(passed_us)
+        self.contended = CONTENDED_BEATS if self.sought else max(0, self.contended - 1)
 
     @property
-    def limit(self) -> int:
-        """The most units in the span."""
-        ...
-
-    def wait_us(self, now: Now, units: int) -> int | None:
-        """How long until so many units fit: 0, now; None, never."""
-        ...
-
-    def take(self, now: Now, units: int) -> None:
-        """Take units."""
-        ...
-
-    def correct(self, taken: Now, now: Now, difference: int) -> None:
-        """Take so many more, or fewer, than were taken at ``taken``."""
-        ...
-
-    def room(self, now: Now) -> Room:
-        """What is left, and how long until all of it is, should nothing more be taken."""
-        ...
+    def is_last(self) -> bool:
+        """Whether others may wait for what no call holds here."""
+        return self.contended > 0 and super().is_last
 
 
-class Minute:
-    """At most ``limit`` units in any 60 seconds, wherever they begin.
+class Minute(AtOnce):
+    """What may be used in any 60 seconds, wherever they begin.
 
     Kept by seconds of the monotonic clock: what was taken in a second is free again when that
-    second is over for a whole minute, so 60 to 61 s later.
+    second is over for a whole minute, so 60 to 61 s later. ``recent`` was taken in ``second``.
     """
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self._seconds: dict[int, int] = {}
-        self._oldest = 0
-        self._taken = 0
+    __slots__ = ("recent", "second", "seconds")
 
-    def wait_us(self, now: Now, units: int) -> int | None:
-        """How long until so many units fit: 0, now; None, never."""
-        self._move_on(now)
-        over = self._taken + units - self.limit
-        if over <= 0:
-            return 0
-        if units > self.limit:
+    def __init__(self, purse: Purse) -> None:
+        super().__init__(purse)
+        self.second = 0
+        self.recent = 0
+        self.seconds: dict[int, int] = {}
+
+    def fits(self, amount: int, now_us: int) -> bool:
+        """Whether there is room for so much now."""
+        if now_us // SECOND_US > self.second:
+            self.move_on(now_us)
+        return self.granted - self.held >= amount
+
+    def hold(self, amount: int) -> None:
+        """Take so much, in the second in which it fitted."""
+        super().hold(amount)
+        self.recent += amount
+
+    def correct(self, amount: int, used: int, taken_us: int, now_us: int) -> None:
+        """A call that took ``amount`` at ``taken_us`` used so much; more counts from now."""
+        self.used += used
+        back = amount - used
+        if back < 0:
+            self.move_on(now_us)
+            self.held -= back
+            self.recent -= back
+            return
+        second = taken_us // SECOND_US
+        if second == self.second:
+            self.held -= back
+            self.recent -= back
+            assert self.recent >= 0, "what comes back was taken"
+            return
+        there = self.seconds.get(second)
+        if there is not None:
+            self.held -= back
+            assert there >= back, "what comes back was taken"
+            if there == back:
+                del self.seconds[second]
+            else:
+                self.seconds[second] = there - back
+
+    def move_on(self, now_us: int) -> None:
+        """Take back what is over for a minute."""
+        second = now_us // SECOND_US
+        if second <= self.second:
+            return
+        if self.recent:
+            self.seconds[self.second] = self.recent
+            self.recent = 0
+        self.second = second
+        oldest, seconds = second - MINUTE_S, self.seconds
+        while seconds and (first := next(iter(seconds))) < oldest:
+            self.held -= seconds.pop(first)
+
+    def wait_us(self, amount: int, at_us: int, now_us: int) -> int | None:
+        """How long until so much may fit; None: never."""
+        del at_us
+        if amount > self.purse.size:
             return None
-        for second, taken in self._seconds.items():
+        over = self.held + amount - self.granted
+        for second, taken in self.seconds.items():
             over -= taken
             if over <= 0:
-                return _free_us(second) - now.monotonic_us
-        msg = "what is taken is more than its seconds hold"
-        raise AssertionError(msg)
+                return _free_us(second) - now_us
+        return _free_us(self.second) - now_us if self.recent else AGAIN_US
 
-    def take(self, now: Now, units: int) -> None:
-        """Take units."""
-        self._move_on(now)
-        if units:
-            second = now.monotonic_us // SECOND_US
-            self._seconds[second] = self._seconds.get(second, 0) + units
-            self._taken += units
+    def reset_us(self, at_us: int, now_us: int) -> int:
+        """How long until all of it is there again, should nothing more be taken."""
+        del at_us
+        if self.recent:
+            return _free_us(self.second) - now_us
+        last = next(reversed(self.seconds), None)
+        return 0 if last is None else _free_us(last) - now_us
 
-    def correct(self, taken: Now, now: Now, difference: int) -> None:
-        """Take so many more, or fewer, than were taken at ``taken``."""
-        if difference >= 0:
-            self.take(now, difference)
-            return
-        self._move_on(now)
-        second = taken.monotonic_us // SECOND_US
-        there = self._seconds.get(second)
-        if there is None:
-            return
-        assert there + difference >= 0
-        self._taken += difference
-        self._seconds[second] = there + difference
-        if there + difference == 0:
-            del self._seconds[second]
-
-    def room(self, now: Now) -> Room:
-        """What is left, and how long until all of it is, should nothing more be taken."""
-        self._move_on(now)
-        last = next(reversed(self._seconds), None)
-        reset_us = 0 if last is None else _free_us(last) - now.monotonic_us
-        return Room(self.limit, max(0, self.limit - self._taken), reset_us)
-
-    def _move_on(self, now: Now) -> None:
-        oldest = now.monotonic_us // SECOND_US - MINUTE_S
-        if oldest == self._oldest:
-            return
-        self._oldest = oldest
-        while self._seconds and (second := next(iter(self._seconds))) < oldest:
-            self._taken -= self._seconds.pop(second)
+    @property
+    def busy(self) -> bool:
+        """Whether calls have used it lately."""
+        return bool(self.used or self.recent or self.waiting)
 
 
 def _free_us(second: int) -> int:
@@ -138,95 +150,98 @@ def _free_us(second: int) -> int:
     return (second + MINUTE_S + 1) * SECOND_US
 
 
-class Smoothing:
-    """A minute's units, spread: at most ``burst_s`` sixtieths of them at once, then 1/60 a second.
+class Burst(AtOnce):
+    """A minute's units, spread: so many sixtieths of them at once, then 1/60 a second.
 
-    A bucket that drains. A call that is larger than a burst goes when the bucket is empty, and
-    those after it wait for as long as that call would have taken at the even rate.
+    A bucket that drains at the worker's part of the rate, and is as large a part of the whole one.
+    A call larger than the whole bucket goes when it is empty; what follows waits until it has
+    drained again. A unit weighs as many as a minute has microseconds.
     """
 
-    def __init__(self, per_minute: int, burst_s: int) -> None:
-        self.limit = max(1, per_minute * burst_s // MINUTE_S)
-        self._rate = per_minute
-        """What drains in a microsecond; a unit weighs as many as a minute has microseconds."""
-        self._top = max(per_minute * burst_s * SECOND_US, _MINUTE_US)
-        self._filled = 0
-        self._at_us = 0
+    __slots__ = ("at_us", "filled")
 
-    def wait_us(self, now: Now, units: int) -> int | None:
-        """How long until so many units fit: 0, now."""
-        self._drain(now)
-        over = self._filled + min(units * _MINUTE_US, self._top) - self._top
-        return 0 if over <= 0 else -(-over // self._rate)
+    def __init__(self, purse: Purse) -> None:
+        super().__init__(purse)
+        self.filled = 0
+        self.at_us = 0
 
-    def take(self, now: Now, units: int) -> None:
-        """Take units."""
-        self._drain(now)
-        self._filled += units * _MINUTE_US
+    @property
+    def top(self) -> int:
+        """How much the whole bucket holds."""
+        limit = self.purse.limit
+        assert limit is not None
+        assert limit.burst_s is not None
+        return max(self.purse.size * limit.burst_s * SECOND_US, _MINUTE_US)
 
-    def correct(self, taken: Now, now: Now, difference: int) -> None:
-        """Take so many more, or fewer; what may have drained since then does not come back."""
-        self._drain(now)
-        if difference >= 0:
-            self._filled += difference * _MINUTE_US
-            return
-        drained = (now.monotonic_us - taken.monotonic_us) * self._rate
-        back = max(0, -difference * _MINUTE_US - drained)
-        self._filled = max(0, self._filled - back)
+    def fits(self, amount: int, now_us: int) -> bool:
+        """Whether there is room for so much now."""
+        self.move_on(now_us)
+        return self.granted - self.held >= self.share(amount)
 
-    def room(self, now: Now) -> Room:
-        """What is left, and how long until all of it is, should nothing more be taken."""
-        self._drain(now)
-        left = max(0, self._top - self._filled) // _MINUTE_US
-        return Room(self.limit, left, -(-self._filled // self._rate))
+    def share(self, amount: int) -> int:
+        """How much more of the rate a call takes that needs so much."""
+        top = self.top
+        return self._part(self.filled + min(amount * _MINUTE_US, top)) - self.held
 
-    def _drain(self, now: Now) -> None:
-        passed = now.monotonic_us - self._at_us
-        self._filled = max(0, self._filled - passed * self._rate)
-        self._at_us = now.monotonic_us
+    def hold(self, amount: int) -> None:
+        """Take so much."""
+        self.filled += amount * _MINUTE_US
+        super().hold(min(self._part(self.filled), max(self.granted, self.held)) - self.held)
+
+    def correct(self, amount: int, used: int, taken_us: int, now_us: int) -> None:
+        """A call used more, or fewer; what may have drained since then does not come back."""
+        self.move_on(now_us)
+        back = amount - used
+        if back > 0:
+            drained = (now_us - taken_us) * self.purse.size
+            self.filled = max(0, self.filled - max(0, back * _MINUTE_US - drained))
+        else:
+            self.filled -= back * _MINUTE_US
+        self._weigh()
+
+    def move_on(self, now_us: int) -> None:
+        """Let drain what has drained."""
+        passed_us = now_us - self.at_us
+        if passed_us > 0:
+            self.at_us = now_us
+            if self.filled:
+                self.filled = max(0, self.filled - passed_us * self.granted)
+                self._weigh()
+
+    def wait_us(self, amount: int, at_us: int, now_us: int) -> int | None:
+        """How long until so much fits."""
+        del at_us, now_us
+        rate = self.granted
+        if not rate:
+            return AGAIN_US
+        most = self.top * rate // self.purse.size
+        over = self.filled + min(amount * _MINUTE_US, self.top) - most
+        return max(1, -(-over // rate))
+
+    def reset_us(self, at_us: int, now_us: int) -> int:
+        """How long until it is empty."""
+        del at_us, now_us
+        return -(-self.filled // self.granted) if self.granted else 0
+
+    def beat(self, passed_us: int) -> None:
+        """Whoever has calls wants all of the rate that it can have."""
+        super().beat(passed_us)
+        self.ahead = self.purse.size if self.busy else 0
+        self.low = 0
+
+    def _weigh(self) -> None:
+        """Hold as much of the rate as what is there fits in."""
+        self.held = min(self._part(self.filled), self.granted)
+
+    def _part(self, filled: int) -> int:
+        """The smallest part of the rate whose bucket holds so much."""
+        return -(-filled * self.purse.size // self.top)
 
 
-class Day:
-    """At most ``limit`` units in a calendar day of ``zone``, by the wall clock.
-
-    A call belongs to the day on which it was admitted. A clock that is set back, by less than a
-    day, opens no other day.
-    """
-
-    def __init__(self, limit: int, zone: str) -> None:
-        self.limit = limit
-        self._zone = zone
-        self._taken = 0
-        self._start_us = 0
-        self._end_us = 0
-
-    def wait_us(self, now: Now, units: int) -> int | None:
-        """How long until so many units fit: 0, now; None, never."""
-        self._move_on(now)
-        if self._taken + units <= self.limit:
-            return 0
-        return None if units > self.limit else self._end_us - now.wall_us
-
-    def take(self, now: Now, units: int) -> None:
-        """Take units."""
-        self._move_on(now)
-        self._taken += units
-
-    def correct(self, taken: Now, now: Now, difference: int) -> None:
-        """Take so many more, or fewer, than were taken at ``taken``, if that day is still on."""
-        self._move_on(now)
-        if self._start_us <= taken.wall_us < self._end_us:
-            self._taken = max(0, self._taken + difference)
-
-    def room(self, now: Now) -> Room:
-        """What is left, and how long until the next day begins; 0 when nothing is taken."""
-        self._move_on(now)
-        reset_us = self._end_us - now.wall_us if self._taken else 0
-        return Room(self.limit, max(0, self.limit - self._taken), reset_us)
-
-    def _move_on(self, now: Now) -> None:
-        if self._start_us - _SET_BACK_US <= now.wall_us < self._end_us:
-            return
-        if now.wall_us >= self._end_us:
-            self._taken = 0
-        self._start_us, self._end_us = periods.day_bounds_us(now.wall_us, self._zone)
+SLICES: dict[Returns, type[Slice]] = {
+    "never": Slice,
+    "ended": AtOnce,
+    "minute": Minute,
+    "burst": Burst,
+}
+"""What a worker has of a purse, by when what is taken of it is there again."""

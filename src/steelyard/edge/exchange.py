@@ -11,7 +11,7 @@ from steelyard.dispatch.calls import Arrival, Ask, CallerGoneError, Headers
 from steelyard.dispatch.paying import HEADER as CLAMP_HEADER
 from steelyard.dispatch.refusals import Refusal
 from steelyard.dispatch.router import HEADER as DEPLOYMENTS_HEADER
-from steelyard.dispatch.windows import Standing
+from steelyard.dispatch.standing import Standing
 from steelyard.edge import errors, ratelimits
 from steelyard.edge.body import MEDIA_TYPE, Limits, discard, read, unsupported
 from steelyard.edge.request import Request

@@ -5,12 +5,15 @@ Source: OpenAI's guide to rate limits, "Rate limits in headers".
 
 from __future__ import annotations
 
-from steelyard.dispatch.calls import Headers
-from steelyard.dispatch.windows import Room, Standing
+from functools import lru_cache
 
-MS_US = 1000
-_MINUTE_MS = 60_000
-_HOUR_MS = 60 * _MINUTE_MS
+from steelyard.dispatch.calls import Headers
+from steelyard.dispatch.standing import Room, Standing
+
+SECOND_US = 1_000_000
+_MINUTE_S = 60
+_HOUR_S = 60 * _MINUTE_S
+TIMES_KEPT = 4096
 
 
 def headers(standing: Standing) -> Headers:
@@ -19,17 +22,17 @@ def headers(standing: Standing) -> Headers:
 
 
 def duration(us: int) -> str:
-    """A time as those headers write it: ``20ms``, ``6s``, ``1m30s``, ``7h0m0s``; rounded up."""
-    left_ms = -(-us // MS_US)
-    hours, left_ms = divmod(left_ms, _HOUR_MS)
-    minutes, left_ms = divmod(left_ms, _MINUTE_MS)
-    seconds, ms = divmod(left_ms, MS_US)
-    if not (hours or minutes or seconds):
-        return f"{ms}ms"
-    text = f"{seconds}.{ms:03d}".rstrip("0") if ms else str(seconds)
+    """A time as those headers write it: ``6s``, ``1m30s``, ``7h0m0s``; rounded up."""
+    return _seconds(-(-us // SECOND_US))
+
+
+@lru_cache(TIMES_KEPT)
+def _seconds(left_s: int) -> str:
+    hours, left_s = divmod(left_s, _HOUR_S)
+    minutes, seconds = divmod(left_s, _MINUTE_S)
     if hours:
-        return f"{hours}h{minutes}m{text}s"
-    return f"{minutes}m{text}s" if minutes else f"{text}s"
+        return f"{hours}h{minutes}m{seconds}s"
+    return f"{minutes}m{seconds}s" if minutes else f"{seconds}s"
 
 
 def _room(kind: str, room: Room | None) -> Headers:

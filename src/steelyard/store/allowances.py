@@ -83,6 +83,9 @@ _notices = sa.Table(
 )
 
 
+_IS_RATE = _leases.c.purse.startswith(leasing.RATE, autoescape=True)
+
+
 class SqlAllowances:
     """A store of shared limits in a database of its own, or beside others' tables."""
 
@@ -171,16 +174,24 @@ class SqlAllowances:
                     index_elements=["writer"], set_={"released": made.excluded.released}
                 )
             )
-            query = sa.select(_leases.c.purse).where(_leases.c.writer == writer)
+            query = sa.select(_leases.c.purse).where(_leases.c.writer == writer, sa.not_(_IS_RATE))
             names = sorted({*connection.scalars(query), *spent})
             self._make(connection, {name: until_us for name, (_, until_us) in spent.items()})
-            known = self._known(connection, writer, names)
-            pots = {
-                name: (leasing.release(pot, lease, spent.get(name, (0, 0))[0]), None)
-                for name, (pot, lease) in known.items()
-            }
-            connection.execute(sa.delete(_leases).where(_leases.c.writer == writer))
-            self._write(connection, writer, pots)
+            self._free(connection, writer, names, spent)
+
+    def lapse(self, writers: Collection[str]) -> None:
+        """Released writers have been dead for so long that all is back that comes back by time."""
+        query = (
+            sa.select(_leases.c.writer, _leases.c.purse)
+            .join(_writers, _writers.c.writer == _leases.c.writer)
+            .where(_leases.c.writer.in_(writers), _writers.c.released)
+        )
+        with self._whole() as connection:
+            left: dict[str, list[str]] = {}
+            for row in connection.execute(query):
+                left.setdefault(row.writer, []).append(row.purse)
+            for writer, names in sorted(left.items()):
+                self._free(connection, writer, names, {})
 
     def forget(self, before_us: int) -> None:
         """Forget purses whose window ended before."""
@@ -309,6 +320,23 @@ class SqlAllowances:
         ]
         if rows:
             connection.execute(self._insert(_pots).on_conflict_do_nothing(), rows)
+
+    def _free(
+        self,
+        connection: sa.Connection,
+        writer: str,
+        names: Sequence[str],
+        spent: Mapping[str, tuple[int, int]],
+    ) -> None:
+        """Give back what a dead writer had of purses, but for what it spent."""
+        known = self._known(connection, writer, names)
+        pots = {
+            name: (leasing.release(pot, lease, spent.get(name, (0, 0))[0]), None)
+            for name, (pot, lease) in known.items()
+        }
+        its = sa.and_(_leases.c.writer == writer, _leases.c.purse.in_(names))
+        connection.execute(sa.delete(_leases).where(its))
+        self._write(connection, writer, pots)
 
     def _write(
         self, connection: sa.Connection, writer: str, pots: Mapping[str, tuple[Pot, Lease | None]]

@@ -28,6 +28,15 @@ end
 local function keep(key, purse, pot)
     redis.call('HSET', key, purse, packed(unpack(pot)))
 end
+local function free(pots, leases, purse, spent, until_us)
+    local pot = pot_of(pots, purse, until_us or '0')
+    local lease = numbers(redis.call('HGET', leases, purse))
+    local held = lease[1] ~= nil
+    if not held then lease = {0, 0, 0} end
+    keep(pots, purse, {pot[1], pot[2] + spent - lease[1], pot[3] + spent - lease[2],
+                       pot[4] - (held and 1 or 0), pot[5] - lease[3]})
+    redis.call('HDEL', leases, purse)
+end
 """
 
 EXCHANGE = """
@@ -104,18 +113,23 @@ for i = 2, #ARGV, 3 do
     spent[ARGV[i]], ends[ARGV[i]] = tonumber(ARGV[i + 1]), ARGV[i + 2]
 end
 for _, purse in ipairs(redis.call('HKEYS', leases)) do
-    if spent[purse] == nil then names[#names + 1] = purse end
+    local rate = string.sub(purse, 1, #'@RATE@') == '@RATE@'
+    if spent[purse] == nil and not rate then names[#names + 1] = purse end
 end
-for _, purse in ipairs(names) do
-    local pot = pot_of(pots, purse, ends[purse] or '0')
-    local lease = numbers(redis.call('HGET', leases, purse))
-    local held, used = lease[1] ~= nil, spent[purse] or 0
-    if not held then lease = {0, 0, 0} end
-    keep(pots, purse, {pot[1], pot[2] + used - lease[1], pot[3] + used - lease[2],
-                       pot[4] - (held and 1 or 0), pot[5] - lease[3]})
-end
-redis.call('DEL', leases)
+for _, purse in ipairs(names) do free(pots, leases, purse, spent[purse] or 0, ends[purse]) end
 return 'released'
+"""
+
+LAPSE = """
+local stamp, writers, released, pots, leases = unpack(KEYS)
+for _, writer in ipairs(ARGV) do
+    if redis.call('SISMEMBER', released, writer) == 1 then
+        for _, purse in ipairs(redis.call('HKEYS', leases .. writer)) do
+            free(pots, leases .. writer, purse, 0)
+        end
+    end
+end
+return 'done'
 """
 
 STATE = """
@@ -130,6 +144,9 @@ local stamp, writers, released, pots, leases = unpack(KEYS)
 local found = redis.call('GET', stamp) or ''
 if found ~= ARGV[1] and found ~= ARGV[1] .. '@' .. running() then return 'other' end
 for _, writer in ipairs(redis.call('HKEYS', writers)) do redis.call('DEL', leases .. writer) end
+for _, writer in ipairs(redis.call('SMEMBERS', released)) do
+    redis.call('DEL', leases .. writer)
+end
 redis.call('DEL', writers, released, pots)
 redis.call('SET', stamp, ARGV[2] .. '@' .. running())
 return 'cleared'

@@ -55,7 +55,9 @@ class ValkeyAllowances:
             decode_responses=True,
         )
         said = {
-            name: text.replace("@PORTIONS@", str(PORTIONS)).replace("@BUILDING@", leasing.BUILDING)
+            name: text.replace("@PORTIONS@", str(PORTIONS))
+            .replace("@BUILDING@", leasing.BUILDING)
+            .replace("@RATE@", leasing.RATE)
             for name, text in vars(scripts).items()
             if name.isupper() and name != "PRELUDE"
         }
@@ -105,6 +107,10 @@ class ValkeyAllowances:
         """A writer is dead and this is all that it spent."""
         told = [each for name, (units, end_us) in spent.items() for each in (name, units, end_us)]
         self._do("RELEASE", writer, writer, *told)
+
+    def lapse(self, writers: Collection[str]) -> None:
+        """Released writers have been dead for so long that all is back that comes back by time."""
+        self._do("LAPSE", "", *sorted(writers))
 
     def forget(self, before_us: int) -> None:
         """Forget purses whose window ended before."""
