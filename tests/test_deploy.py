@@ -19,6 +19,8 @@ import yaml
 from steelyard import app, covering, machines
 from steelyard.cli.main import cli
 from steelyard.cli.up import ROLES
+from steelyard.settings import ConsoleSettings, GatewaySettings
+from tests.fixtures import chart
 from tests.fixtures.gateway import write_studio
 from tests.fixtures.whole import up
 
@@ -158,10 +160,12 @@ def compose() -> dict:
 def test_compose_runs_commands_that_there_are():
     services = compose()["services"]
     ours = {name: each for name, each in services.items() if "STEELYARD_STUDIO" in str(each)}
-    assert len(ours) == 4
-    for each in ours.values():
+    assert len(ours) == 5
+    for name, each in ours.items():
         parses(each["command"])
-        assert set(each["environment"]) == KNOWN
+        role = each["command"][each["command"].index("--role") + 1]
+        assert name.startswith(role)
+        assert set(each["environment"]) == KNOWN | ({"CONSOLE_KEY"} if role == "console" else set())
         assert set(each["depends_on"]) <= set(services)
 
 
@@ -179,7 +183,113 @@ def test_compose_names_only_what_it_has():
 
 
 CHART = DEPLOY / "helm" / "steelyard"
-PLACE = re.compile(r"\{\{-? *(.*?) *-?\}\}", re.DOTALL)
+OTHERS = {
+    "image": "registry.example/steelyard:1",
+    "studioConfigMap": "their-studio",
+    "gateway": {"workers": 16, "port": 9000, "resources": {"limits": {"memory": "2Gi"}}},
+}
+
+
+def rendered(values: dict | None = None) -> dict[tuple[str, str], dict]:
+    every = chart.documents(CHART, "s", values)
+    found = {(each["kind"], each["metadata"]["name"]): each for each in every}
+    assert list(found) == [
+        ("StatefulSet", "s-clerk"),
+        ("Deployment", "s-console"),
+        ("StatefulSet", "s-gateway"),
+        ("Service", "s"),
+        ("Service", "s-console"),
+    ]
+    return found
+
+
+def pods(values: dict | None = None) -> dict[str, dict]:
+    """The pods of each part, and the claims that they come with."""
+    found = {}
+    for (kind, name), each in rendered(values).items():
+        if kind != "Service":
+            template = each["spec"]["template"]
+            assert each["spec"]["selector"]["matchLabels"] == template["metadata"]["labels"]
+            claims = each["spec"].get("volumeClaimTemplates", [])
+            named = {claim["metadata"]["name"] for claim in claims}
+            found[name.removeprefix("s-")] = {**template["spec"], "claims": named}
+    return found
+
+
+@pytest.mark.parametrize("values", [None, OTHERS], ids=["its own values", "others"])
+def test_the_chart_starts_parts_that_there_are(values):
+    for role, pod in pods(values).items():
+        (container,) = pod["containers"]
+        (before,) = pod["initContainers"]
+        words = [str(word) for word in container["command"]]
+        parses(words)
+        assert words[words.index("--role") + 1] == role
+        assert container["env"] == [{"name": "STEELYARD_STUDIO", "value": "/studio"}]
+        rooms = {each["name"] for each in pod["volumes"]} | pod["claims"]
+        for each in (container, before):
+            assert {mount["name"] for mount in each["volumeMounts"]} <= rooms
+        ports = {each["name"] for each in container.get("ports", ())}
+        for probe in ("readinessProbe", "livenessProbe"):
+            if probe in container:
+                assert container[probe]["httpGet"]["port"] in ports
+
+
+def test_the_chart_and_the_settings_agree():
+    gateway, console = (pods()[role] for role in ("gateway", "console"))
+    assert gateway["containers"][0]["ports"][0]["containerPort"] == GatewaySettings().port
+    assert console["containers"][0]["ports"][0]["containerPort"] == ConsoleSettings().port
+    assert gateway["terminationGracePeriodSeconds"] > GatewaySettings().drain_s + 30
+    assert gateway["claims"] == {"studio"}, "the journal outlives the pod"
+
+
+def test_other_values_arrive():
+    container = pods(OTHERS)["gateway"]["containers"][0]
+    assert container["image"] == "registry.example/steelyard:1"
+    assert container["command"][-1] == "16"
+    assert container["ports"][0]["containerPort"] == 9000
+    assert container["resources"]["limits"] == {"memory": "2Gi"}
+    given = {each["name"]: each for each in pods(OTHERS)["clerk"]["volumes"]}
+    assert given["given"]["configMap"]["name"] == "their-studio"
+
+
+def test_services_lead_to_pods():
+    every = rendered()
+    labels = {
+        name: each["spec"]["template"]["metadata"]["labels"].items()
+        for (kind, name), each in every.items()
+        if kind != "Service"
+    }
+    led = {
+        name: [pod for pod, found in labels.items() if each["spec"]["selector"].items() <= found]
+        for (kind, name), each in every.items()
+        if kind == "Service"
+    }
+    assert led == {"s": ["s-gateway"], "s-console": ["s-console"]}
+
+
+def test_the_studio_is_laid_out_as_its_files_are_named(tmp_path):
+    """What the first container runs, run: files of a ConfigMap become a studio's folder."""
+    given, studio = tmp_path / "given", tmp_path / "studio"
+    given.mkdir()
+    whole = write_studio(tmp_path / "whole", [])
+    shutil.copy(whole / "steelyard.toml", given / "steelyard.toml")
+    for path in (whole / "contracts").iterdir():
+        shutil.copy(path, given / f"contracts.{path.name}")
+    studio.mkdir()
+    script = pods()["clerk"]["initContainers"][0]["command"][-1]
+    script = script.replace("/given", str(given)).replace("/studio", str(studio))
+    subprocess.run(["sh", "-euc", script], check=True)
+    assert app.load_studio(studio).edition == app.load_studio(whole).edition
+
+
+def test_every_value_of_the_chart_is_asked_for():
+    given = set(values(yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))))
+    texts = [path.read_text("utf-8") for path in (CHART / "templates").iterdir()]
+    asked = set(re.findall(r"\.Values((?:\.\w+)+)", "".join(texts)))
+    assert asked <= given
+    leaves = {each for each in given if not any(other.startswith(each + ".") for other in given)}
+    unasked = {each for each in leaves if not any(each.startswith(of) for of in asked)}
+    assert unasked == set()
 
 
 def values(found: object, before: str = "") -> Iterator[str]:
@@ -189,27 +299,9 @@ def values(found: object, before: str = "") -> Iterator[str]:
             yield from values(value, f"{before}.{name}")
 
 
-@pytest.mark.parametrize("path", sorted((CHART / "templates").glob("*.yaml")), ids=lambda p: p.name)
-def test_templates_ask_for_values_that_there_are_and_make_documents(path):
-    text = path.read_text("utf-8")
-    given = set(values(yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))))
-    asked = set(re.findall(r"\.Values((?:\.\w+)+)", text))
-    assert asked <= given
-
-    def filled(place: re.Match[str]) -> str:
-        return "[]" if re.match(r"include|toYaml", place[1]) else "1"
-
-    document = yaml.safe_load(PLACE.sub(filled, text))
-    assert {"apiVersion", "kind", "metadata", "spec"} <= set(document)
-    if document["kind"] == "StatefulSet":
-        (container,) = document["spec"]["template"]["spec"]["containers"]
-        parses([str(word) for word in container["command"]])
-
-
-def test_every_value_of_the_chart_is_asked_for():
-    given = set(values(yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))))
-    texts = [path.read_text("utf-8") for path in (CHART / "templates").iterdir()]
-    asked = set(re.findall(r"\.Values((?:\.\w+)+)", "".join(texts)))
-    leaves = {each for each in given if not any(other.startswith(each + ".") for other in given)}
-    unasked = {each for each in leaves if not any(each.startswith(of) for of in asked)}
-    assert unasked == set()
+def test_more_than_is_rendered_is_refused(tmp_path):
+    shutil.copytree(CHART, tmp_path / "chart")
+    template = tmp_path / "chart" / "templates" / "more.yaml"
+    template.write_text('a: {{ lookup "v1" "Secret" }}\n', "utf-8")
+    with pytest.raises(ValueError, match="nobody renders"):
+        list(chart.documents(tmp_path / "chart", "s"))
