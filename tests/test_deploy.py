@@ -153,6 +153,15 @@ def test_whom_the_watchdog_is_not_for_says_nothing(tmp_path, manager):
     assert manager.hears()[0] == "STOPPING=1"
 
 
+def test_the_image_is_made_from_files_that_there_are():
+    text = (DEPLOY / "Dockerfile").read_text("utf-8")
+    copied = re.findall(r"^COPY (?!--from)(.*) \S+$", text, re.MULTILINE)
+    for name in " ".join(copied).split():
+        assert (DEPLOY.parent / name).exists(), name
+    for line in re.findall(r"^CMD (.*)$", text, re.MULTILINE):
+        parses(yaml.safe_load(line))
+
+
 def compose() -> dict:
     return yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text("utf-8"))
 
