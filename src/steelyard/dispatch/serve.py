@@ -50,12 +50,13 @@ async def serve(desk: Desk, caller: Caller) -> Answer | Refusal | None:
             return _refused(desk, caller, held, key)
         try:
             if desk.paying is not None:
-                paid = desk.paying.draw(desk.snapshot, call, plan)
-                if isinstance(paid, Wanting):
-                    paid = await desk.paying.wait(paid, caller, desk.counters)
-                if isinstance(paid, Refusal):
-                    return _refused(desk, caller, paid, key)
-                call = paid
+                drawn = desk.paying.draw(desk.snapshot, call, plan)
+                if isinstance(drawn, Wanting):
+                    paid = await desk.paying.wait(drawn, caller, desk.counters)
+                    if isinstance(paid, Refusal):
+                        return _refused(desk, caller, paid, key)
+                    drawn = paid
+                call = drawn
             return await _answer(desk, caller, call, plan, held)
         finally:
             if call.tab is not None:
