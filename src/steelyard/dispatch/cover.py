@@ -86,7 +86,7 @@ class Cover:
         """How often slices were forgotten: what was found before may not be among them any more."""
         self._waiters: list[Waiter] = []
         self._kick = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, "allowances")
+        self._asker = ThreadPoolExecutor(1, "allowances")
         """Where the store is asked: one question at a time, beside the calls."""
         self._turn = 0
         self._beaten_us = clock.monotonic_us()
@@ -229,7 +229,7 @@ class Cover:
 
     def close(self) -> None:
         """Let go of the store."""
-        self._thread.shutdown(wait=True, cancel_futures=True)
+        self._asker.shutdown(wait=True, cancel_futures=True)
         self.store.close()
 
     def _beat(self) -> bool:
@@ -272,7 +272,7 @@ class Cover:
             each.send(wish)
         loop = asyncio.get_running_loop()
         try:
-            found = await loop.run_in_executor(self._thread, self._ask, asked)
+            found = await loop.run_in_executor(self._asker, self._ask, asked)
         except StoreAwayError:
             self.away = True
             return
