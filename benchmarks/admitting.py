@@ -110,7 +110,7 @@ class Worker:
         record = UsageRecord(arrival.call_id, arrival.at_us, 1, *names, "completed", meters, {})
         assert call.tab is not None
         used = bounds.drawn_pico(record, offer, scalar.price_pico(record, offer))
-        call.tab.settle(used)
+        self._paying.cover.settle(call.tab.drawn, used)
         self._journal.record(record)
         return f"ok {used}"
 

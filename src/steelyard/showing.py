@@ -29,6 +29,7 @@ from steelyard.console.views import (
     Usage,
     Used,
 )
+from steelyard.dispatch import quotas
 from steelyard.dispatch.leasing import Held, StoreAwayError
 from steelyard.dispatch.purses import LOT_PICO, Funds, with_money
 from steelyard.governance.funding import Raise
@@ -51,7 +52,17 @@ _HUNDRED = 100
 
 
 def purse(funds: Funds, held: Held) -> views.Purse:
-    """A purse as people read it."""
+    """A purse as people read it; what a contract gives is in units, and says its size itself."""
+    if held.purse.startswith(quotas.PREFIX):
+        return views.Purse(
+            purse=held.purse,
+            size="",
+            spent=str(held.spent),
+            leased=str(held.granted - held.spent),
+            left="",
+            currency="units",
+            percent=None,
+        )
     size_pico, currency = _size(funds, held.purse)
     spent, leased = held.spent * LOT_PICO, (held.granted - held.spent) * LOT_PICO
     left = "" if size_pico is None else money.exact(size_pico - spent - leased)

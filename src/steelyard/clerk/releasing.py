@@ -16,7 +16,7 @@ from typing import Protocol
 from steelyard.catalogue import offers
 from steelyard.catalogue.documents import Edition
 from steelyard.catalogue.offers import Called, Offer
-from steelyard.dispatch import leasing, limiting, purses
+from steelyard.dispatch import leasing, limiting, purses, quotas
 from steelyard.dispatch.cover import KEPT_US, SURE_US
 from steelyard.dispatch.leasing import AllowanceStore
 from steelyard.dispatch.purses import Funds, Payment, Purse, lots
@@ -65,7 +65,7 @@ class Spending:
         return {name: (lots(amount, lot[name]), ends[name]) for name, amount in spent.items()}
 
     def _drawn(self, record: UsageRecord, known: Mapping[str, Key]) -> Iterator[tuple[Purse, int]]:
-        """What a record has spent for good, of money and of days."""
+        """What a record has spent for good, of money, of days and of what was given."""
         if self._daily.limits and record.origin == "live" and record.shadow_of is None:
             units, model = limiting.used(record), record.asked or record.model
             owner = _owner(record, known)
@@ -77,6 +77,7 @@ class Spending:
         amount = bounds.drawn_pico(record, offer, scalar.price_pico(record, offer))
         for purse in purses.purses(self._funds, _payment(record, known, offer.currency)):
             yield purse, amount
+        yield from quotas.used(record, offer)
 
     def _offer(self, record: UsageRecord) -> Offer | None:
         called = Called(record.service_tier, record.region, record.mode)

@@ -8,7 +8,8 @@ counted, should somebody know its model's tokenizer: most calls need not wait fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -16,7 +17,7 @@ from msgspec import Raw
 
 from steelyard.catalogue import offers
 from steelyard.catalogue.documents import Model
-from steelyard.dispatch import purses, refusals
+from steelyard.dispatch import purses, quotas, refusals
 from steelyard.dispatch.calls import Ask, Caller
 from steelyard.dispatch.cover import Cover
 from steelyard.dispatch.purses import Payment
@@ -25,7 +26,7 @@ from steelyard.dispatch.router import Plan
 from steelyard.dispatch.slices import Slice
 from steelyard.dispatch.snapshot import Snapshot
 from steelyard.dispatch.stages import Call
-from steelyard.dispatch.tabs import STREAM_TOKENS, Tab
+from steelyard.dispatch.tabs import STREAM_TOKENS, Tab, Used
 from steelyard.dispatch.waiting import Drawn, Need, Short
 from steelyard.rating import bounds
 from steelyard.rating.bounds import Highest
@@ -67,6 +68,9 @@ class Way(NamedTuple):
     model: Model | None
     models: tuple[str, ...]
     """Whoever may answer, in case the first does not."""
+    used: Used = bounds.drawn_pico
+    after: tuple[Way, ...] = ()
+    """What is drawn on in other units."""
 
 
 class Wanting(NamedTuple):
@@ -77,6 +81,8 @@ class Wanting(NamedTuple):
     fixed: int
     first: int
     most: int
+    rest: tuple[Way, ...] = ()
+    """What it draws on after this."""
 
 
 class Paying:
@@ -95,8 +101,20 @@ class Paying:
         at_us = call.arrival.at_us
         if way is None or way.known is not known or not way.from_us <= at_us < way.until_us:
             way = self._find(known, call, plan, name)
-        if not way.slices:
-            return call
+        if not way.after:
+            return self._draw(call, way) if way.slices else call
+        return self._draw_all(call, (way, *way.after) if way.slices else way.after)
+
+    def _draw_all(self, call: Call, ways: tuple[Way, ...]) -> Call | Wanting:
+        """Draw on one after the other, always in the same order, until there is no room in one."""
+        for place, way in enumerate(ways, start=1):
+            found = self._draw(call, way)
+            if isinstance(found, Wanting):
+                return found._replace(rest=ways[place:])
+            call = found
+        return call
+
+    def _draw(self, call: Call, way: Way) -> Call | Wanting:
         ask, highest, model = call.ask, way.highest, way.model
         most = first = answer_tokens(ask, model)
         if ask.streamed and most > STREAM_TOKENS and not _is_hidden(model):
@@ -115,6 +133,22 @@ class Paying:
         Refuses: insufficient_quota, cover_used_up, cover_held, cover_unknown.
         Raises: CallerGoneError.
         """
+        found: Call | Wanting | Refusal = wanting
+        held = wanting.call
+        try:
+            while isinstance(found, Wanting):
+                held, rest = found.call, found.rest
+                found = await self._wait(found, caller, counters)
+                if isinstance(found, Call):
+                    held, found = found, self._draw_all(found, rest)
+            return found
+        finally:
+            if not isinstance(found, Call) and held.tab is not None:
+                held.tab.release()
+
+    async def _wait(
+        self, wanting: Wanting, caller: Caller, counters: Mapping[str, PromptCounter]
+    ) -> Call | Refusal:
         price_pico = wanting.way.highest.answer_token
         less = await _counted(wanting, counters) if counters else None
         if less is not None:
@@ -122,7 +156,7 @@ class Paying:
             most = wanting.fixed + wanting.first * price_pico
             if (drawn := self.cover.draw(wanting.way.slices, most)) is not None:
                 return self._with(wanting.call, wanting.way, drawn, wanting.first, wanting.most)
-        call, way, fixed, first, most = wanting
+        call, way, fixed, first, most, _ = wanting
         least, last = min(first, LEAST_TOKENS), min(first, call.ask.choices)
         if call.arrival.clamp:
             least = last = first
@@ -143,8 +177,8 @@ class Paying:
         ask = call.ask
         if ask.output_tokens_max is None and first == most and ask.kind == "chat":
             ask = clamped(ask, most // ask.choices)
-        price_pico = way.highest.answer_token
-        tab = Tab(self.cover, drawn, price_pico, first, most, self._patience_s)
+        price, patience_s = way.highest.answer_token, self._patience_s
+        tab = Tab(self.cover, drawn, price, first, most, patience_s, way.used, call.tab)
         return Call(arrival=call.arrival, key=call.key, ask=ask, edition=call.edition, tab=tab)
 
     def _find(self, known: Snapshot, call: Call, plan: Plan, name: tuple[str, str]) -> Way:
@@ -158,16 +192,43 @@ class Paying:
         found = [offer for timeline in timelines for offer in offers.since(timeline, at_us)]
         payment = Payment(call.key, contract, call.ask.model, found[0].currency, at_us)
         drawn_on = purses.purses(known.funds, payment)
+        after = tuple(self._quotas(known, call, models))
+        ends = [each.until_us for each in (*drawn_on, *after)]
+        ends += (
+            [each.from_us for each in found if each.from_us > at_us] if known.funds.grants else []
+        )
         way = self._ways[name] = Way(
             known,
             at_us,
-            min((each.until_us for each in drawn_on), default=purses.NEVER_US),
+            min(ends, default=purses.NEVER_US),
             self.cover.slices_of(drawn_on),
             bounds.highest(found, self._compute_ms_max, ANSWER_BYTES_MAX),
             known.models.get(call.ask.model),
             models,
+            after=after,
         )
         return way
+
+    def _quotas(self, known: Snapshot, call: Call, models: tuple[str, ...]) -> Iterator[Way]:
+        """What such calls draw on that is given and no more, by whoever may answer them."""
+        at_us, seen = call.arrival.at_us, set[str]()
+        for model in models if known.funds.grants else ():
+            places = known.places.get((call.key.contract, model), ())
+            offer = offers.at(places[0].offers, at_us) if places else None
+            drawn_on = () if offer is None else quotas.purses(offer, model, at_us)
+            if offer is None or not drawn_on or drawn_on[0].name in seen:
+                continue
+            seen.add(drawn_on[0].name)
+            yield Way(
+                known,
+                at_us,
+                min(each.until_us for each in drawn_on),
+                self.cover.slices_of(drawn_on),
+                quotas.most(offer, model),
+                known.models.get(call.ask.model),
+                models,
+                partial(quotas.drawn, drawn_on[0].name),
+            )
 
 
 async def _counted(wanting: Wanting, counters: Mapping[str, PromptCounter]) -> Wanting | None:
@@ -222,7 +283,7 @@ def clamped(ask: Ask, tokens: int) -> Ask:
 def refused(short: Short, at_us: int) -> Refusal:
     """What a caller is told for whose call there is no cover."""
     purse = short.purse
-    what = f"contract {purse.name.partition('/')[2]!r}"
+    what = quotas.said(purse) or f"contract {purse.name.partition('/')[2]!r}"
     if purse.budget is not None:
         what = f"budget {purse.budget!r}"
     if short.why == "away":

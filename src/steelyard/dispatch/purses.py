@@ -1,9 +1,9 @@
 """Purses: the shared limits that a call draws on, each with its unit, its size and its window.
 
 A budget has a purse for each of its payers and each window, a ``[[limit]]`` one for each of its
-subjects and bounds (``limiting``). A contract that is paid before, or that
-has a credit limit, has one: what was paid in, and the limit. A call is admitted when all purses
-that it draws on have room for the most that it can cost.
+subjects and bounds (``limiting``). A contract that is paid before, or that has a credit limit, has
+one: what was paid in, and the limit; what it gives and no more is one, too (``quotas``). A call is
+admitted when all purses that it draws on have room for the most that it can cost.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from steelyard.catalogue.budgets import Budget, Owner
 from steelyard.catalogue.documents import Edition
 from steelyard.catalogue.limits import Limit
 from steelyard.dispatch.leasing import Held
+from steelyard.rating import bounds
 from steelyard.values import money, periods
 
 LOT_PICO = money.PICO // money.PER_MILLION
@@ -72,13 +73,15 @@ class Funds(msgspec.Struct, frozen=True, kw_only=True):
     terms: Mapping[str, tuple[Term, ...]] = {}
     paid_pico: Mapping[str, int] = {}
     raised_pico: Mapping[str, int] = {}
+    grants: tuple[str, ...] = ()
+    """Those that stop and are purses: contract and id."""
     zone: str = "UTC"
     zones: Mapping[str, str] = {}
 
     @property
     def paid(self) -> bool:
-        """Whether any call draws on money."""
-        return bool(self.budgets or self.terms)
+        """Whether any call draws on money, or on what is given instead of it."""
+        return bool(self.budgets or self.terms or self.grants)
 
     @property
     def bound(self) -> bool:
@@ -118,6 +121,12 @@ def funds(
             for name, found in terms.items()
             if any(term.limit_pico is not None for term in found)
         },
+        grants=tuple(
+            f"{each.id}/{grant.id}"
+            for each in edition.contracts
+            for grant in each.grants
+            if bounds.is_known(grant)
+        ),
         zone=edition.zone,
         zones={each.customer: each.zone for each in reversed(edition.contracts)},
     )
@@ -171,8 +180,8 @@ def _window(known: Funds, budget: Budget, payment: Payment) -> tuple[str, int]:
 
 
 def with_money(held: Iterable[Held]) -> list[Held]:
-    """Those that hold money, which people see and raise."""
-    return [each for each in held if each.purse.startswith(("budget/", "contract/"))]
+    """Those that hold money, or what is given instead of it: which people see."""
+    return [each for each in held if each.purse.startswith(("budget/", "contract/", "grant/"))]
 
 
 def with_days(known: Funds) -> Funds:
@@ -196,9 +205,8 @@ def stamp(known: Funds) -> str:
         for each in known.budgets
     ]
     days = map(limits.unsized, with_days(known).limits)
-    told = msgspec.json.encode(
-        (said, sorted(known.terms), known.zone, sorted(known.zones.items()), *days)
-    )
+    names = (sorted(known.terms), sorted({*known.grants}))
+    told = msgspec.json.encode((said, names, known.zone, sorted(known.zones.items()), *days))
     return hashlib.sha256(told).hexdigest()[:_STAMP_DIGITS]
 
 

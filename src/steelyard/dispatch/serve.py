@@ -21,7 +21,7 @@ from steelyard.dispatch.trying import Made, Trying
 from steelyard.governance import keys
 from steelyard.governance.keys import Key
 from steelyard.metering.journal import JournalError, JournalFullError
-from steelyard.rating import bounds, scalar
+from steelyard.rating import scalar
 from steelyard.values.usage import UsageRecord
 
 
@@ -60,7 +60,7 @@ async def serve(desk: Desk, caller: Caller) -> Answer | Refusal | None:
             return await _answer(desk, caller, call, plan, held)
         finally:
             if call.tab is not None:
-                call.tab.settle(0)
+                call.tab.release()
             if not held.over:
                 desk.allowances.release(held, desk.clock.monotonic_us())
     finally:
@@ -141,7 +141,7 @@ async def _give_again(
     offer = offer_for(choice, record)
     price_pico = scalar.price_pico(record, offer)
     if call.tab is not None:
-        call.tab.settle(bounds.drawn_pico(record, offer, price_pico))
+        call.tab.settle(record, offer, price_pico)
     try:
         desk.journal.record(record)
         await desk.journal.settled()
@@ -174,7 +174,7 @@ async def _conclude(
     if record.meters and (attempt.tab is not None or not ask.streamed):
         price_pico = scalar.price_pico(record, offer)
     if attempt.tab is not None:
-        attempt.tab.settle(bounds.drawn_pico(record, offer, price_pico))
+        attempt.tab.settle(record, offer, price_pico)
     try:
         desk.journal.record(record)
         await desk.journal.settled()

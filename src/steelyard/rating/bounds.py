@@ -9,13 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from steelyard.catalogue.documents import COUNTED, Tariff
+from steelyard.catalogue.documents import ANY, COUNTED, Grant, Tariff
 from steelyard.catalogue.offers import Offer
-from steelyard.rating import scalar
+from steelyard.rating import quotas, scalar
 from steelyard.values.meters import PROMPT_METERS
 from steelyard.values.usage import UsageRecord
 
 ANSWER_METERS = ("output_tokens", "reasoning_tokens")
+
+_KNOWN_METERS = frozenset({*PROMPT_METERS, *ANSWER_METERS, "requests"})
+"""Of which it is known before a call how many units it has at the most."""
+
+_BY_DAYS = frozenset({"once", "month", "cycle", "week"})
 
 
 class Highest(NamedTuple):
@@ -67,6 +72,19 @@ def drawn_pico(record: UsageRecord, offer: Offer, price_pico: int) -> int:
     prices = _by_unit(tariff)
     highest_pico = sum(units * prices.get(meter, 0) for meter, units in record.meters.items())
     return max(price_pico, highest_pico + _begun_pico(tariff))
+
+
+def is_known(grant: Grant) -> bool:
+    """Whether what a call uses of a grant that stops is known of that call alone."""
+    return (
+        grant.used_up == "stop"
+        and grant.gives == "units"
+        and not (grant.of or grant.burns or grant.tiers_excluded or grant.cached_excluded)
+        and (grant.labels, grant.by, grant.backdated) == (ANY, "start", None)
+        and (grant.scale, grant.step) == (1, 1)
+        and {*grant.meters} <= _KNOWN_METERS
+        and all(each.per in _BY_DAYS and not each.meters for each in quotas.quotas_of(grant))
+    )
 
 
 def _tariffs(offer: Offer) -> Iterable[Tariff]:
