@@ -418,6 +418,8 @@ def _is_of(
     kind, _, rest = name.partition("/")
     if kind == "contract":
         return rest in contracts
+    if name.startswith(quotas.PREFIX):
+        return rest.partition("/")[0] in contracts
     budget, _, rest = rest.partition("/")
     found = next((each for each in opened.budgets if each.id == budget), None)
     if found is None:
