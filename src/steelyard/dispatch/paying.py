@@ -193,7 +193,7 @@ class Paying:
         payment = Payment(call.key, contract, call.ask.model, found[0].currency, at_us)
         drawn_on = purses.purses(known.funds, payment)
         after = tuple(self._quotas(known, call, models))
-        ends = [each.until_us for each in (*drawn_on, *after)]
+        ends = [each.until_us for each in drawn_on] + [each.until_us for each in after]
         ends += (
             [each.from_us for each in found if each.from_us > at_us] if known.funds.grants else []
         )
