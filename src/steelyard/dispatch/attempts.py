@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from typing import Literal
 
-from steelyard.dispatch import costs, cutting, refusals, tracing
+from steelyard.dispatch import costs, cutting, endings, refusals, tracing
 from steelyard.dispatch.cache import Copy
 from steelyard.dispatch.calls import Caller, CallerGoneError
 from steelyard.dispatch.course import Course, told
@@ -25,15 +24,6 @@ from steelyard.upstream.transport import Kind, Reply, Request, UpstreamError, re
 from steelyard.values.usage import Outcome
 
 HTTP_OK = 200
-DONE = b"data: [DONE]\n\n"
-END_S = 0.5
-"""How long an upstream may take to end a stream after its last event."""
-
-ERROR_BYTES_MAX = 64 << 10
-"""How much of an upstream's error is read."""
-
-_EVENT_BEGINNINGS = (b"data:", b":", b"event:", b"id:", b"retry:")
-
 
 Cut = Literal["cancelled", "interrupted", "lost", "late"]
 """Why an attempt is cut off: by its caller, the worker's end, another attempt, its deadline."""
@@ -107,7 +97,7 @@ class Flight:
             end = await self._ask_upstream()
         except UpstreamError as exc:
             refusal = refusals.upstream_failed(exc.kind, exc.retry_after_s)
-            end = self._fail(refusal, paid=exc.kind in _PAID)
+            end = self._fail(refusal, paid=exc.kind in endings.PAID)
         except CallerGoneError:
             end = self._cut_off("cancelled")
         except asyncio.CancelledError:
@@ -175,7 +165,7 @@ class Flight:
         self._waited_us = clock.monotonic_us() - asked_us
         try:
             if reply.status != HTTP_OK:
-                return self._fail(await _refused(reply), paid=False)
+                return self._fail(await endings.refused(reply), paid=False)
             if ask.streamed:
                 return await self._relay(reply)
             whole = reply.whole() if isinstance(reply, Answer) else None
@@ -232,12 +222,12 @@ class Flight:
                 return end
             if margin is not None and not await margin.allows(self._sent_bytes + len(out)):
                 return self._end_uncovered(weigher)
-            if (last := self._last(out)) is not None:
+            if (last := endings.held_from(out, self._attempt.ask)) is not None:
                 out, self._held = out[:last], out[last:]
             if out:
                 await self._send(out)
             if b"[DONE]" in self._held and weigher.reading().done:
-                await _see_end(reply)
+                await endings.see(reply)
                 break
         return self._end_stream(weigher.reading())
 
@@ -253,7 +243,7 @@ class Flight:
         weigher.hang_up(lost_last=True)
         reading, ask = weigher.reading(), self._attempt.ask
         meters = weigh(reading, ask.fields).meters
-        body = cutting.short(self._attempt, reading.upstream_id, meters) + DONE
+        body = cutting.short(self._attempt, reading.upstream_id, meters) + endings.DONE
         return self._end("completed", reading, body=body, error=Code.COVER_USED_UP)
 
     def _pass(self, data: bytes) -> bool:
@@ -277,13 +267,7 @@ class Flight:
 
     def _is_awaited(self, data: bytes) -> bool:
         """Whether a part of a stream may wait for the record, or somebody for what is in it."""
-        return self._attempt.ask.include_cost or b'"timings"' in data or _may_be_last(data)
-
-    def _last(self, out: bytes) -> int | None:
-        """Where the events begin that wait for the record; None when all can go."""
-        if self._attempt.ask.include_cost and (found := costs.held_from(out)) is not None:
-            return found
-        return out.rfind(b"data:") if _may_be_last(out) else None
+        return self._attempt.ask.include_cost or b'"timings"' in data or endings.may_be_last(data)
 
     async def _first_read(self, reply: Reply) -> bytes:
         asked_us = self._desk.clock.monotonic_us()
@@ -293,7 +277,7 @@ class Flight:
 
     def _no_stream(self, out: bytes, weigher: StreamWeigher) -> End | None:
         """Why the caller does not get what came first; None when it does."""
-        if not out.startswith(_EVENT_BEGINNINGS):
+        if not out.startswith(endings.EVENT_BEGINNINGS):
             return self._fail(refusals.not_understood(), paid=False)
         error = None if weigher.chunks else weigher.reading().error
         if error is not None:
@@ -310,7 +294,7 @@ class Flight:
         if reading.finished and self._gone:
             return self._end("cancelled", reading)
         if reading.finished:
-            body = self._held if reading.done else self._held + DONE
+            body = self._held if reading.done else self._held + endings.DONE
             if self._attempt.ask.include_cost:
                 body = costs.with_place(body)
             return self._end("completed", reading, body=body)
@@ -416,35 +400,3 @@ class Flight:
             upstream_id=reading.upstream_id,
             service_tier=reading.service_tier,
         )
-
-
-_PAID = frozenset({Kind.TIMEOUT, Kind.BROKEN, Kind.TOO_LARGE})
-"""What breaks after the upstream has begun to work."""
-
-
-def _may_be_last(events: bytes) -> bool:
-    """Whether the last of these events looks like a stream's end; if it is none, it waits a bit."""
-    if b"[DONE]" in events:
-        return True
-    return b'"error"' in events and b'"error":null' not in events
-
-
-async def _see_end(reply: Reply) -> None:
-    """Read what follows the last event, so that the connection can be used again.
-
-    It is nothing, and soon; an upstream that has answered whole can't break the answer any more.
-    """
-    if isinstance(reply, Answer) and reply.ended:
-        return
-    with contextlib.suppress(UpstreamError, TimeoutError):
-        async with asyncio.timeout(END_S):
-            while await reply.read():
-                pass
-
-
-async def _refused(reply: Reply) -> Refusal:
-    """What an upstream's error says, its beginning read."""
-    body = b""
-    while len(body) < ERROR_BYTES_MAX and (part := await reply.read()):
-        body += part
-    return refusals.upstream_refused(reply.status, openai.fault(body), reply.header("retry-after"))
