@@ -234,6 +234,9 @@ def test_the_chart_starts_parts_that_there_are(values):
         parses(words)
         assert words[words.index("--role") + 1] == role
         assert container["env"] == [{"name": "STEELYARD_STUDIO", "value": "/studio"}]
+        user = re.search(r"--uid (\d+)", (DEPLOY / "Dockerfile").read_text("utf-8"))
+        assert user
+        assert pod["securityContext"]["fsGroup"] == int(user[1]), "who runs may write the volume"
         rooms = {each["name"] for each in pod["volumes"]} | pod["claims"]
         for each in (container, before):
             assert {mount["name"] for mount in each["volumeMounts"]} <= rooms
