@@ -1,8 +1,9 @@
 """Revoking: how long a key still opens, at eight workers that are busy, once it was revoked.
 
 `steelyard up --workers 8`; 64 connections call without a pause, each at the worker that the kernel
-gave it to. A key is revoked in the database; the last call that began after that and was answered
-tells how long it went on.
+gave it to, and each call draws on a budget. A key is revoked in the database; the last call that
+began after that and was answered tells how long it went on. Keys are in SQLite, with shared limits
+in SQLite; and in PostgreSQL, with shared limits in PostgreSQL and in Valkey.
 """
 
 from __future__ import annotations
@@ -14,17 +15,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import msgspec
 
-from steelyard import app
+from benchmarks import backends
+from steelyard import app, covering
 from steelyard.governance.keys import Key, digest
 from steelyard.metering import segments
+from steelyard.store import engines
 
 WORKERS, CONNECTIONS, ROUNDS = 8, 64, 10
+BACKENDS = ("sqlite", "postgresql", "valkey")
+PREFIX = "steelyard-bench-"
 WARM_S = 1.0
 STOP_S = 60
 
@@ -48,6 +53,12 @@ id = "echo"
 model = "echo"
 kind = "echo"
 provider = "house"
+[[budget]]
+id = "acme"
+of = "customer"
+amount = "1000000.00"
+currency = "USD"
+per = "month"
 """
 CONTRACT = """
 id = "acme"
@@ -60,30 +71,60 @@ per_million = { input = "1", output = "2" }
 """
 
 
-def measure(*, quick: bool = False) -> dict[str, float]:
-    """Revoke a key so many times; how long the slowest and the middle round took."""
-    with tempfile.TemporaryDirectory(prefix="steelyard-bench-") as name, _up(Path(name)) as address:
-        folder = Path(name)
-        took = asyncio.run(_rounds(folder, address, 2 if quick else ROUNDS))
+def measure(*, quick: bool = False) -> dict[str, dict[str, float]]:
+    """Revoke a key so many times on each backend; how long the slowest and the middle one took."""
+    found: dict[str, dict[str, float]] = {}
+    for name in BACKENDS:
+        with _databases(name) as databases, tempfile.TemporaryDirectory(prefix=PREFIX) as folder:
+            found[name] = _measured(Path(folder), databases, 2 if quick else ROUNDS)
+    return found
+
+
+def tell(found: dict[str, dict[str, float]]) -> str:
+    """A line a figure."""
+    return msgspec.json.format(msgspec.json.encode(found), indent=2).decode()
+
+
+def _measured(folder: Path, databases: Mapping[str, str], rounds: int) -> dict[str, float]:
+    with _up(folder, databases) as address:
+        url = databases.get(app.DATABASE_VARIABLE) or engines.sqlite_url(folder / "steelyard.db")
+        took = asyncio.run(_rounds(url, address, rounds))
         writers = len(segments.writers(folder / "journal"))
     took_ms = sorted(each * 1000 for each, _ in took)
     return {
         "workers_count": writers,
         "rounds_count": len(took),
         "calls_count": sum(calls for _, calls in took),
-        "revoked_p50_ms": took_ms[len(took_ms) // 2],
-        "revoked_max_ms": took_ms[-1],
+        "revoked_p50_ms": round(took_ms[len(took_ms) // 2], 1),
+        "revoked_max_ms": round(took_ms[-1], 1),
     }
 
 
 @contextmanager
-def _up(folder: Path) -> Generator[tuple[str, int]]:
+def _databases(name: str) -> Generator[Mapping[str, str]]:
+    """Where keys and shared limits are, by the variables that say so."""
+    with ExitStack() as opened:
+        if name == "sqlite":
+            yield {}
+            return
+        folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix=PREFIX)))
+        database = opened.enter_context(backends.postgresql(folder)).url
+        shared = database
+        if name == "valkey":
+            shared = opened.enter_context(backends.valkey(folder)).url
+        yield {app.DATABASE_VARIABLE: database, covering.ALLOWANCES_VARIABLE: shared}
+
+
+@contextmanager
+def _up(folder: Path, databases: Mapping[str, str]) -> Generator[tuple[str, int]]:
     (folder / "contracts").mkdir()
     (folder / "steelyard.toml").write_text(STUDIO, "utf-8")
     (folder / "contracts" / "acme.toml").write_text(CONTRACT, "utf-8")
     options = ("--studio", str(folder), "up", "--json", "--port", "0", "--workers", str(WORKERS))
     process = subprocess.Popen(
-        (sys.executable, "-m", "steelyard", *options), env=os.environ, stdout=subprocess.PIPE
+        (sys.executable, "-m", "steelyard", *options),
+        env={**os.environ, **databases},
+        stdout=subprocess.PIPE,
     )
     assert process.stdout is not None
     try:
@@ -95,8 +136,8 @@ def _up(folder: Path) -> Generator[tuple[str, int]]:
         process.wait(STOP_S)
 
 
-async def _rounds(folder: Path, address: tuple[str, int], rounds: int) -> list[tuple[float, int]]:
-    database = app.open_database(app.load_studio(folder))
+async def _rounds(url: str, address: tuple[str, int], rounds: int) -> list[tuple[float, int]]:
+    database = engines.open_engine(url)
     keys = app.open_keys(database)
     found: list[tuple[float, int]] = []
     for number in range(rounds):
@@ -124,9 +165,8 @@ async def _rounds(folder: Path, address: tuple[str, int], rounds: int) -> list[t
 
 async def _call(address: tuple[str, int], secret: str) -> tuple[float, int]:
     """Call until the key opens nothing any more: when the last answered call began, how many."""
-    body = msgspec.json.encode(
-        {"model": "echo", "messages": [{"role": "user", "content": "to be or not to be"}]}
-    )
+    said = {"role": "user", "content": "to be or not to be"}
+    body = msgspec.json.encode({"model": "echo", "messages": [said], "max_tokens": 16})
     head = (
         f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {secret}\r\n"
         f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
