@@ -1,7 +1,8 @@
 """Two machines with one database and one object store: a day's calls, a killed clerk, partitions.
 
-The object store is rclone's S3 server, the database PostgreSQL; each machine is a folder and a
-`steelyard up` of its own, and reaches the database by a way that can be cut.
+The object store is rclone's S3 server, the database PostgreSQL, the store of shared limits Valkey;
+each machine is a folder and a `steelyard up` of its own, and reaches the last two by ways of its
+own that can be cut.
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import csv
 import os
-import shutil
 import signal
 import tempfile
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import httpx2
 import msgspec
@@ -38,7 +39,6 @@ DAY = Path(__file__).parent / "data" / "traces" / "servegen-r1-hours.csv"
 THINNED = 240
 SHORTENED = 40
 ANSWERED, USED_UP, HELD, UNKNOWN = 200, 403, 429, 503
-DATABASES = ("STEELYARD_DATABASE", "STEELYARD_ALLOWANCES")
 AT_ONCE = 4
 AN_HOUR = 6
 
@@ -87,26 +87,35 @@ def day() -> list[list[Call]]:
 
 
 class Way:
-    """A way to the database's socket, in a folder of its own, that can be cut."""
+    """A machine's own way to a server, that can be cut: to a socket or a port, by the same."""
 
-    def __init__(self, to: str, folder: Path) -> None:
+    def __init__(self, to: Path | int, folder: Path) -> None:
         self._to = to
-        self._path = folder / Path(to).name
+        self._path = folder / to.name if isinstance(to, Path) else None
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
+        self.port = 0
 
     async def mend(self) -> None:
-        self._server = await asyncio.start_unix_server(self._pass, self._path)
+        if self._path is not None:
+            self._server = await asyncio.start_unix_server(self._pass, self._path)
+        else:
+            self._server = await asyncio.start_server(self._pass, "127.0.0.1", self.port)
+            self.port = self._server.sockets[0].getsockname()[1]
 
     def cut(self) -> None:
         assert self._server is not None
         self._server.close()
-        self._path.unlink(missing_ok=True)
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
         for each in self._open:
             each.transport.abort()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_unix_connection(self._to)
+        if isinstance(self._to, Path):
+            there, back = await asyncio.open_unix_connection(self._to)
+        else:
+            there, back = await asyncio.open_connection("127.0.0.1", self._to)
         self._open |= {writer, back}
         await asyncio.gather(_pour(reader, back), _pour(there, writer))
         self._open -= {writer, back}
@@ -120,44 +129,61 @@ async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.close()
 
 
+class Machine(NamedTuple):
+    """What a machine reaches the others by, and its environment says."""
+
+    ways: tuple[Way, Way]
+    env: Mapping[str, str]
+
+    def cut(self) -> None:
+        for way in self.ways:
+            way.cut()
+
+    async def mend(self) -> None:
+        for way in self.ways:
+            await way.mend()
+
+
 class Studio(NamedTuple):
     """What the machines have in common."""
 
-    way: Way
+    machines: tuple[Machine, Machine]
     server: s3.S3
     database: sa.Engine
-    env: Mapping[str, str]
 
 
 @pytest.fixture
-async def shared(tmp_path, postgresql) -> AsyncGenerator[Studio]:
-    """A database and an object store, as two machines know them."""
+async def shared(tmp_path, postgresql, valkey) -> AsyncGenerator[Studio]:
+    """A database, a store of shared limits and an object store, as two machines know them."""
     name = f"t{abs(hash(str(tmp_path))):x}"
     admin = sa.create_engine(postgresql.format("postgres"), isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    Valkey.from_url(valkey).flushall()
     url = sa.make_url(postgresql.format(name))
-    folder = Path(tempfile.mkdtemp(prefix="sy-"))
-    way = Way(f"{url.query['host']}/.s.PGSQL.{url.port or 5432}", folder)
-    await way.mend()
     database = sa.create_engine(url)
-    by_way = url.set(drivername="postgresql").update_query_dict({"host": str(folder)})
-    with s3.serving(tmp_path / "s3") as server:
-        yield Studio(
-            way,
-            server,
-            database,
-            {
-                **server.env,
-                **dict.fromkeys(DATABASES, by_way.render_as_string(hide_password=False)),
-            },
-        )
-    way.cut()
+    with s3.serving(tmp_path / "s3") as server, ExitStack() as folders:
+        machines: list[Machine] = []
+        for _ in range(2):
+            folder = Path(folders.enter_context(tempfile.TemporaryDirectory(prefix="sy-")))
+            there = Path(str(url.query["host"])) / f".s.PGSQL.{url.port or 5432}"
+            ways = Way(there, folder), Way(urlsplit(valkey).port or 6379, folder)
+            for way in ways:
+                await way.mend()
+            by_way = url.set(drivername="postgresql").update_query_dict({"host": str(folder)})
+            env = {
+                "STEELYARD_DATABASE": by_way.render_as_string(hide_password=False),
+                "STEELYARD_ALLOWANCES": f"valkey://127.0.0.1:{ways[1].port}",
+            }
+            machines.append(Machine(ways, {**server.env, **env}))
+        first, second = machines
+        yield Studio((first, second), server, database)
+        for machine in machines:
+            machine.cut()
     database.dispose()
     with admin.connect() as connection:
         connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
     admin.dispose()
-    shutil.rmtree(folder)
 
 
 def holder(database: sa.Engine) -> tuple[int, int]:
@@ -208,10 +234,12 @@ async def hour(studio: Up, calls: list[Call], statuses: Counter[tuple[str, int]]
 
 
 @asynccontextmanager
-async def both(folders: list[Path], env: Mapping[str, str]) -> AsyncGenerator[list[Up]]:
+async def both(folders: list[Path], machines: Iterable[Machine]) -> AsyncGenerator[list[Up]]:
     """Two machines, each of which serves and may book."""
     roles = ("--role", "gateway", "--role", "clerk")
-    first, second = (up(folder, *roles, env=env) for folder in folders)
+    first, second = (
+        up(folder, *roles, env=each.env) for folder, each in zip(folders, machines, strict=True)
+    )
     started = [await asyncio.to_thread(each.__enter__) for each in (first, second)]
     try:
         yield started
@@ -238,7 +266,7 @@ async def prove(folders: list[Path], env: Mapping[str, str], calls: int) -> None
 async def test_a_day_at_two_machines_is_booked_whole(tmp_path, shared):
     folders = [write_studio(tmp_path / name, [], SETTINGS) for name in "ab"]
     hours, statuses = day(), Counter[tuple[str, int]]()
-    async with both(folders, shared.env) as studios:
+    async with both(folders, shared.machines) as studios:
 
         async def serve(first: int, last: int) -> None:
             for each in hours[first:last]:
@@ -254,9 +282,9 @@ async def test_a_day_at_two_machines_is_booked_whole(tmp_path, shared):
         shared.server.stop()
         await serve(12, 16)
         await asyncio.to_thread(shared.server.start)
-        shared.way.cut()
+        shared.machines[1].cut()
         await serve(16, 20)
-        await shared.way.mend()
+        await shared.machines[1].mend()
         await serve(20, 24)
         total = sum(calls for (_, status), calls in statuses.items() if status == ANSWERED)
         await until(lambda: booked(shared.database) > before)
@@ -265,7 +293,7 @@ async def test_a_day_at_two_machines_is_booked_whole(tmp_path, shared):
     assert refused <= {ANSWERED, USED_UP, UNKNOWN}
     assert statuses["globex", ANSWERED]
     assert statuses["globex", USED_UP]
-    await prove(folders, shared.env, total)
+    await prove(folders, shared.machines[0].env, total)
     spent = charged(shared.database, "customer/globex/unbilled")
     assert BUDGET_PICO - WORST_PICO < spent <= BUDGET_PICO, "what is left is too little for a call"
     assert {each.name for each in (folders[0] / "journal").iterdir()}.isdisjoint(
@@ -277,7 +305,6 @@ async def test_a_store_of_limits_that_is_wiped_in_traffic_gives_nothing_out_twic
     tmp_path, shared, valkey
 ):
     """One machine's worker stands still while the store is lost, the other's is killed later."""
-    env = {**shared.env, "STEELYARD_ALLOWANCES": valkey}
     folders = [write_studio(tmp_path / name, [], f"queue_s = 1\n{SETTINGS}") for name in "ab"]
     statuses, store = Counter[tuple[str, int]](), Valkey.from_url(valkey)
     limits = ValkeyAllowances(valkey)
@@ -290,7 +317,7 @@ async def test_a_store_of_limits_that_is_wiped_in_traffic_gives_nothing_out_twic
         while statuses["globex", UNKNOWN] + statuses["globex", USED_UP] == 0:
             await hour(studio, [], statuses)
 
-    async with both(folders, env) as studios:
+    async with both(folders, shared.machines) as studios:
         first, second = studios
         await serve(studios)
         os.kill(second.pids["gateway"], signal.SIGSTOP)
@@ -307,6 +334,6 @@ async def test_a_store_of_limits_that_is_wiped_in_traffic_gives_nothing_out_twic
     for each in (store, limits):
         each.close()
     assert {status for _, status in statuses} <= {ANSWERED, USED_UP, HELD, UNKNOWN}
-    await prove(folders, env, statuses["globex", ANSWERED])
+    await prove(folders, shared.machines[0].env, statuses["globex", ANSWERED])
     spent = charged(shared.database, "customer/globex/unbilled")
     assert BUDGET_PICO - WORST_PICO < spent <= BUDGET_PICO

@@ -26,6 +26,16 @@ def test_keys_come_back_oldest_first(engine):
     assert keys.all() == (OLDER, KEY)
 
 
+def test_a_key_is_found_by_the_digest_of_its_secret(engine):
+    keys = Keys(engine)
+    keys.add(KEY)
+    keys.add(OLDER)
+    assert keys.of(digest("sk-sy-1")) == KEY
+    keys.revoke("key-1", 5)
+    assert keys.of(digest("sk-sy-1")) == msgspec.structs.replace(KEY, revoked_us=5)
+    assert keys.of(digest("sk-sy-2")) is None
+
+
 @pytest.mark.parametrize("same", ["id", "sha256"])
 def test_an_id_and_a_secret_are_there_once(engine, same):
     keys = Keys(engine)

@@ -74,7 +74,7 @@ def turns(engine: sa.Engine) -> list[Turn]:
     table = tables.leases.c
     with reading(engine) as connection:
         query = sa.select(table.name, table.holder, table.token, seconds_left(connection))
-        rows = connection.execute(query.order_by(table.name)).tuples().all()
+        rows = connection.execute(query.order_by(table.name)).all()
     return [Turn(name, holder, token, max(0, int(left))) for name, holder, token, left in rows]
 
 
@@ -108,7 +108,7 @@ def listed(
         numbers = [row.number for row in rows]
         found = sa.select(file.number, file.path).where(file.number.in_(numbers))
         paths: dict[str, list[str]] = {}
-        for number, path in connection.execute(found.order_by(file.place)).tuples():
+        for number, path in connection.execute(found.order_by(file.place)):
             paths.setdefault(number, []).append(path)
     return [
         Listed(
