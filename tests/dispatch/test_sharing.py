@@ -15,7 +15,7 @@ from steelyard.dispatch import cover, limiting, windows
 from steelyard.dispatch.allowances import Allowances, Held
 from steelyard.dispatch.cover import Cover
 from steelyard.dispatch.leasing import MemoryStore, StoreAwayError
-from steelyard.dispatch.limiting import NOTHING, Need, Turned, Units
+from steelyard.dispatch.limiting import Turned, Units
 from steelyard.dispatch.purses import Funds
 from steelyard.dispatch.refusals import Code
 from steelyard.values.clock import FixedClock
@@ -70,13 +70,13 @@ class Worker(Allowances):
     async def call(self, *, tokens: int = 1) -> Held | Turned:
         at_us, now_us = self.clock.wall_us(), self.clock.monotonic_us()
         way = self.way(self.studio, KEY, "m", at_us)
-        need = Need(tokens, 0)
+        need = (tokens, 0, False)
         found = self.take(way, need, now_us)
         return found or await self.wait(way, need, at_us, now_us, never)
 
-    def end(self, held: Held | Turned, used: Units = NOTHING) -> None:
+    def end(self, held: Held | Turned, used: Units | None = None) -> None:
         assert isinstance(held, Held), held
-        self.settle(held, used, self.clock.monotonic_us())
+        self.settle(held, used or [0, 0, 0, 0], self.clock.monotonic_us())
 
 
 async def never() -> None:
@@ -136,7 +136,7 @@ async def test_a_worker_that_is_alone_has_all_and_is_refused_without_asking():
     store = Store()
     async with workers(store, limit(requests_per_minute=40), count=1) as ((a,), _):
         for _ in range(40):
-            a.end(await a.call(), (1, 0, 0, 0))
+            a.end(await a.call(), [1, 0, 0, 0])
         asked = store.round_trips
         for _ in range(20):
             assert isinstance(await a.call(), Turned)
@@ -146,7 +146,7 @@ async def test_a_worker_that_is_alone_has_all_and_is_refused_without_asking():
 async def test_a_minute_is_any_sixty_seconds_also_at_two_workers():
     async with workers(Store(), limit(requests_per_minute=10)) as ((a, b), clock):
         for each in (a, b) * 5:
-            each.end(await each.call(), (1, 0, 0, 0))
+            each.end(await each.call(), [1, 0, 0, 0])
         for each in (a, b):
             found = await each.call()
             assert isinstance(found, Turned)
@@ -157,15 +157,15 @@ async def test_a_minute_is_any_sixty_seconds_also_at_two_workers():
         clock.advance(3 * SECOND)
         await asyncio.sleep(0.2)
         for _ in range(10):
-            a.end(await a.call(), (1, 0, 0, 0))
+            a.end(await a.call(), [1, 0, 0, 0])
         assert isinstance(await b.call(), Turned)
 
 
 async def test_what_one_worker_does_not_use_another_gets():
     async with workers(Store(), limit(tokens_per_minute=100)) as ((a, b), _):
-        a.end(await a.call(tokens=90), (1, 10, 0, 10))
-        b.end(await b.call(tokens=90), (1, 10, 0, 10))
-        a.end(await a.call(tokens=80), (1, 80, 0, 80))
+        a.end(await a.call(tokens=90), [1, 10, 0, 10])
+        b.end(await b.call(tokens=90), [1, 10, 0, 10])
+        a.end(await a.call(tokens=80), [1, 80, 0, 80])
         assert isinstance(await b.call(tokens=1), Turned)
 
 
@@ -199,12 +199,12 @@ async def test_a_killed_worker_s_places_are_free_at_once_and_its_minute_when_it_
 async def test_with_the_store_away_what_is_leased_is_served_then_nothing():
     store = Store()
     async with workers(store, limit(requests_per_minute=1000)) as ((a, b), _):
-        a.end(await a.call(), (1, 0, 0, 0))
-        b.end(await b.call(), (1, 0, 0, 0))
+        a.end(await a.call(), [1, 0, 0, 0])
+        b.end(await b.call(), [1, 0, 0, 0])
         store.is_away = True
         a.cover.slices["rate/a/key=k/requests/minute"].granted = 21
         for _ in range(20):
-            a.end(await a.call(), (1, 0, 0, 0))
+            a.end(await a.call(), [1, 0, 0, 0])
         found = await a.call()
         assert isinstance(found, Turned)
         refusal = limiting.refusal(found, "m")
@@ -218,7 +218,7 @@ async def test_a_bound_that_has_become_smaller_is_kept_by_all():
     store = Store()
     async with workers(store, limit(requests_per_minute=400)) as (both, _):
         for each in both:
-            each.end(await each.call(), (1, 0, 0, 0))
+            each.end(await each.call(), [1, 0, 0, 0])
             each.studio = msgspec.structs.replace(
                 each.studio, funds=Funds(limits=(limit(requests_per_minute=10),))
             )
@@ -235,7 +235,7 @@ async def test_what_is_told_to_be_left_is_there():
             assert isinstance(held, Held)
             told = each.standing(held.way, clock.wall_us(), clock.monotonic_us()).tokens
             assert told is not None
-            each.end(held, (1, 10, 0, 10))
+            each.end(held, [1, 10, 0, 10])
         assert told.left <= 800
         assert windows.MINUTE_S * SECOND <= told.reset_us <= 61 * SECOND
 

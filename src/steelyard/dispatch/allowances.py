@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from steelyard.dispatch import limiting
 from steelyard.dispatch.cover import Cover, Gone
-from steelyard.dispatch.limiting import NOTHING, OUTPUT, REQUESTS, TOKENS, Need, Turned, Units
+from steelyard.dispatch.limiting import OUTPUT, REQUESTS, TOKENS, Need, Turned, Units
 from steelyard.dispatch.purses import NEVER_US
 from steelyard.dispatch.slices import Slice
 from steelyard.dispatch.snapshot import Snapshot
@@ -56,7 +56,7 @@ class Way:
         if open_ended:
             output, tokens = self.output
             answer = max(1, min(answer, output, tokens - prompt))
-        return 1, prompt, answer, prompt + answer
+        return [1, prompt, answer, prompt + answer]
 
 
 class Held:
@@ -172,7 +172,7 @@ class Allowances:
     def release(self, held: Held, now_us: int) -> None:
         """Give all of it back, of a call that was not made; nothing, after it was settled."""
         if not held.over:
-            self.settle(held, NOTHING, now_us)
+            self.settle(held, [0, 0, 0, 0], now_us)
 
     def standing(self, way: Way, at_us: int, now_us: int) -> Standing:
         """What is left, of the minute or day that has the least of it."""
@@ -196,5 +196,5 @@ def _longer(wait_us: int | None, than_us: int | None) -> bool:
     return than_us is not None and (wait_us is None or wait_us > than_us)
 
 
-UNLIMITED = Held(Way(None, 0, 0, ()), NOTHING, 0, over=True)
+UNLIMITED = Held(Way(None, 0, 0, ()), [0, 0, 0, 0], 0, over=True)
 """What a call holds where there are no limits."""

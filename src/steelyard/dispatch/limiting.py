@@ -39,21 +39,14 @@ SPANS: dict[Returns, str] = {
     "burst": "in one burst",
 }
 
-Units = tuple[int, int, int, int]
+Units = list[int]
 """So many of each of ``AMOUNTS``; ``tokens`` are input and output together."""
 
-NOTHING: Units = (0, 0, 0, 0)
+Need = tuple[int, int, bool]
+"""What a call takes of its limits: input, output; whether its caller did not limit the answer."""
 
 _PROMPT = frozenset(PROMPT_METERS)
 _OUTPUT = frozenset(("output_tokens", "reasoning_tokens"))
-
-
-class Need(NamedTuple):
-    """What a call takes of its limits. ``open_ended``: its caller did not limit the answer."""
-
-    input_tokens: int
-    output_tokens: int
-    open_ended: bool = False
 
 
 class Turned(NamedTuple):
@@ -76,11 +69,11 @@ def need(ask: Ask) -> Need:
     """What a call is held for: its prompt by its length, its answer by the caller's limit."""
     prompt = ask.ingress_bytes // BYTES_PER_TOKEN + 1
     if ask.kind != "chat":
-        return Need(prompt, 0)
+        return prompt, 0, False
     limit = ask.output_tokens_max
     if limit is None or limit <= 0:
-        return Need(prompt, OUTPUT_TOKENS_ASSUMED * ask.choices, open_ended=True)
-    return Need(prompt, limit * ask.choices)
+        return prompt, OUTPUT_TOKENS_ASSUMED * ask.choices, True
+    return prompt, limit * ask.choices, False
 
 
 def used(record: UsageRecord) -> Units:
@@ -91,7 +84,7 @@ def used(record: UsageRecord) -> Units:
             prompt += units
         elif meter in _OUTPUT:
             answer += units
-    return 1, prompt, answer, prompt + answer
+    return [1, prompt, answer, prompt + answer]
 
 
 def purses(known: Funds, key: Key, model: str, at_us: int) -> tuple[Purse, ...]:

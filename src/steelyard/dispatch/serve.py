@@ -45,7 +45,7 @@ async def serve(desk: Desk, caller: Caller) -> Answer | Refusal | None:
         plan = _plan(desk, call)
         if isinstance(plan, Refusal):
             return _refused(desk, caller, plan, key)
-        held = await _hold(desk, caller, call) if desk.snapshot.funds.limits else UNLIMITED
+        held = _take(desk, caller, call) or await _wait(desk, caller, call)
         if isinstance(held, Refusal):
             return _refused(desk, caller, held, key)
         try:
@@ -79,22 +79,32 @@ def _plan(desk: Desk, call: Call) -> Plan | Refusal:
     return stopping.refusal(desk.booked, call, plan.open_to[0].offer) or plan
 
 
-async def _hold(desk: Desk, caller: Caller, call: Call) -> Held | Refusal:
-    """What a call takes of its limits until it is weighed."""
-    allowances, need, at_us = desk.allowances, limiting.need(call.ask), call.arrival.at_us
+def _take(desk: Desk, caller: Caller, call: Call) -> Held | None:
+    """What a call takes of its limits until it is weighed; None, if it would have to wait."""
+    if not desk.snapshot.funds.limits:
+        return UNLIMITED
+    allowances, at_us = desk.allowances, call.arrival.at_us
     way = allowances.way(desk.snapshot, call.key, call.ask.model, at_us)
     if not way.slices:
         return UNLIMITED
     now_us = desk.clock.monotonic_us()
-    held = allowances.take(way, need, now_us)
-    if held is None:
-        found = await allowances.wait(way, need, at_us, now_us, caller.gone)
-        if isinstance(found, Turned):
-            caller.tell(found.standing)
-            return limiting.refusal(found, call.ask.model)
-        held = found
-    caller.tell(allowances.standing(way, at_us, now_us))
+    held = allowances.take(way, limiting.need(call.ask), now_us)
+    if held is not None:
+        caller.tell(allowances.standing(way, at_us, now_us))
     return held
+
+
+async def _wait(desk: Desk, caller: Caller, call: Call) -> Held | Refusal:
+    """The same, once others have given back what they can. Raises: CallerGoneError."""
+    allowances, at_us = desk.allowances, call.arrival.at_us
+    way = allowances.way(desk.snapshot, call.key, call.ask.model, at_us)
+    now_us, need = desk.clock.monotonic_us(), limiting.need(call.ask)
+    found = await allowances.wait(way, need, at_us, now_us, caller.gone)
+    if isinstance(found, Turned):
+        caller.tell(found.standing)
+        return limiting.refusal(found, call.ask.model)
+    caller.tell(allowances.standing(way, at_us, desk.clock.monotonic_us()))
+    return found
 
 
 async def _answer(
