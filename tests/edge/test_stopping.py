@@ -162,7 +162,7 @@ def allowances(request, monkeypatch) -> None:
 @pytest.mark.usefixtures("allowances")
 def test_a_quota_in_tokens_is_never_exceeded_by_calls_at_once_at_several_workers(tmp_path):
     """One of two workers is killed; nothing is booked yet, so nobody could look it up."""
-    write_studio(tmp_path, [Deployed("free"), Deployed("monthly")], "queue_s = 1")
+    write_studio(tmp_path, [Deployed("free"), Deployed("monthly")], "queue_s = 5")
     path = tmp_path / "contracts" / "acme.toml"
     path.write_text(path.read_text("utf-8") + QUOTA, "utf-8")
     with up(tmp_path, "--workers", "2") as studio, ThreadPoolExecutor(16) as pool:
