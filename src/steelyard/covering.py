@@ -126,7 +126,7 @@ class _Elsewhere:
         with _database(self._opened) as engine:
             shared = machines.open_shared(self._opened, engine)
             if shared is None:
-                raise StoreAwayError
+                return machines.booked_journal(self._opened)
             return shared.bring_writer(writer)
 
 

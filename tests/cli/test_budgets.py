@@ -10,7 +10,9 @@ import openai
 import pytest
 from click.testing import CliRunner
 
+from steelyard import app
 from steelyard.cli.main import cli
+from steelyard.store.roster import Roster
 from tests.fixtures.gateway import CONTRACT, start, stop, write_studio
 
 BUDGET = """
@@ -106,3 +108,22 @@ def test_money_is_paid_in_drawn_on_and_a_budget_raised_by_two(studio):
         assert books.execute(query).fetchall() == [
             ("cash/received", "customer/acme/paid", str(5 * 10**11))
         ]
+
+
+def test_a_worker_that_is_lost_with_its_machine_is_named_and_given_up(studio):
+    engine = app.open_database(app.load_studio(studio))
+    Roster(engine).enter("gateway-of-the-lost", "elsewhere")
+    engine.dispose()
+    started = start(studio)
+    try:
+        with started.client() as client:
+            top_up = ("wallet", "top-up", "acme-2026", "0.5", "--key", "bank-1")
+            run(studio, *top_up)
+            assert becomes(client, "cover_unknown")
+            assert "awaited: gateway-of-the-lost" in run(studio, "budgets", "list")
+            run(studio, "budgets", "lost", "nobody", status=1)
+            run(studio, "budgets", "lost", "gateway-of-the-lost")
+            assert becomes(client, "")
+            assert "awaited" not in run(studio, "budgets", "list")
+    finally:
+        stop(started)

@@ -217,8 +217,8 @@ def differences(
 
 
 def records(journal: Path, writer: str) -> Iterator[UsageRecord]:
-    """Every record of one writer. Raises: DamageError."""
-    for segment in segments.of_writer(journal, writer):
+    """Every record of one writer; none of one that left nothing. Raises: DamageError."""
+    for segment in segments.of_writer(journal, writer) if (journal / writer).is_dir() else ():
         for _, _, item in segments.read(segment.path):
             if isinstance(item, UsageRecord):
                 yield item

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -20,11 +20,12 @@ from steelyard.catalogue.sheets import suggestion
 from steelyard.cli.booked import FAULTS
 from steelyard.cli.failing import fail
 from steelyard.dispatch import purses
-from steelyard.dispatch.leasing import Held, StoreAwayError
+from steelyard.dispatch.leasing import Held, StoreAwayError, is_building
 from steelyard.dispatch.purses import Funds
 from steelyard.governance import funding
 from steelyard.governance.funding import Asked, Decided, Raise
 from steelyard.metering.journal import JournalError
+from steelyard.store.roster import Roster
 from steelyard.studio import Studio
 from steelyard.values import ids, money, periods
 
@@ -37,6 +38,8 @@ class _Open(NamedTuple):
     engine: sa.Engine
     funds: Funds
     held: Mapping[str, Held]
+    awaited: Sequence[str]
+    """Of a store that is being built up the workers that are not counted yet."""
 
 
 @click.group("budgets")
@@ -51,6 +54,9 @@ def list_budgets(folder: Path, as_json: bool) -> None:
     """List each budget that calls have drawn on: a line for each payer and window."""
     with _opened(folder) as opened:
         rows = [_row(opened, each) for each in opened.held.values()]
+        awaited = opened.awaited
+    if awaited:
+        click.echo(f"steelyard: limits are being built up; awaited: {', '.join(awaited)}", err=True)
     if as_json:
         _print(rows)
     elif not rows:
@@ -167,6 +173,34 @@ def _decide(folder: Path, request: str, by: str, *, as_json: bool, approved: boo
         click.echo(f"{request} is {state}")
 
 
+@command.command("lost")
+@click.argument("worker")
+@click.option("--json", "as_json", is_flag=True, help="Print an object for a machine.")
+@click.pass_obj
+def lost(folder: Path, worker: str, as_json: bool) -> None:
+    """Say that the machine of WORKER is lost with its disk: nothing more is heard of it.
+
+    Where shared limits are built up again, nothing is leased before each worker is counted. Of this
+    one what it shipped is then counted as all that it spent. Say it of no worker that may live.
+    """
+    studio = app.load_studio(folder)
+    try:
+        engine = app.open_database(studio)
+        try:
+            roster = Roster(engine)
+            if worker not in (known := roster.all()):
+                fail(f'no worker was ever called "{worker}"{suggestion(worker, known)}')
+            roster.finish(worker)
+        finally:
+            engine.dispose()
+    except FAULTS as exc:
+        fail(str(exc))
+    if as_json:
+        _print({"worker": worker, "lost": True})
+    else:
+        click.echo(f"{worker} is not waited for any more; what it shipped is what it spent")
+
+
 @contextmanager
 def _opened(folder: Path) -> Generator[_Open]:
     studio = app.load_studio(folder)
@@ -175,8 +209,11 @@ def _opened(folder: Path) -> Generator[_Open]:
         try:
             store = covering.open_allowances(studio)
             held = {each.purse: each for each in purses.with_money(store.held())}
+            stamp, living, released = store.state()
             store.close()
-            yield _Open(studio, engine, app.open_funds(studio, engine), held)
+            roster = Roster(engine).all().items() if is_building(stamp) else ()
+            awaited = sorted({name for name, over in roster if not over} - living - released)
+            yield _Open(studio, engine, app.open_funds(studio, engine), held, awaited)
         finally:
             engine.dispose()
     except StoreAwayError:
