@@ -35,6 +35,7 @@ class World:
     """Everything around a call, writing down what happened: ``log``."""
 
     def __init__(self, *parts: bytes | UpstreamError, streamed: bool = True) -> None:
+        self.told_gone = False
         self.log: list[str] = []
         self.records: list[UsageRecord] = []
         self.announcements: list[Announcement] = []
@@ -163,7 +164,13 @@ class World:
 
     def when_gone(self, told: Callable[[], None]) -> Callable[[], object]:
         waiting = asyncio.ensure_future(self.gone())
-        waiting.add_done_callback(lambda done: None if done.cancelled() else told())
+
+        def tell(done: asyncio.Future[None]) -> None:
+            if not done.cancelled():
+                told()
+                self.told_gone = True
+
+        waiting.add_done_callback(tell)
         return waiting.cancel
 
 
@@ -359,7 +366,7 @@ async def test_a_caller_that_hangs_up_pays_for_what_it_got(policy, noticed, char
     if noticed == "while waiting":
         await until(lambda: "send" in world.log)
         world.hung_up.set()
-        await asyncio.sleep(0.1)
+        await until(lambda: world.told_gone)
         world.go_on.set()
     assert await call is None
     (record,) = world.records
