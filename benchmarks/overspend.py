@@ -44,8 +44,6 @@ SIZE_PICO = 550_000 * 10**6
 
 FAULTS = ("none", "kill", "restart", "none", "away")
 SPEND_SLACK_S = 0.001
-LIES_S = 0.1
-"""Cover that came free this short before is on its way to another worker, and does not lie."""
 
 STUDIO = """
 [studio]
@@ -286,7 +284,7 @@ def false_refusals(told: list[Told]) -> int:
         before = bisect.bisect(begins, each.ended_s)
         taken = least[before]
         if each.waited_s >= PATIENCE_S - SPEND_SLACK_S:
-            held = (e for e in paid[:before] if e.used and e.ended_s >= each.ended_s - LIES_S)
+            held = (e for e in paid[:before] if e.used and e.ended_s >= each.ended_s)
             taken += sum(MOST_PICO - (e.used or 0) for e in held)
         found += SIZE_PICO - taken >= MOST_PICO
     return found

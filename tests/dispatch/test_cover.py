@@ -147,6 +147,17 @@ async def test_what_never_will_be_enough_is_refused_at_once_and_what_is_left_is_
         assert lots_of(last) == 5
 
 
+async def test_a_call_whose_time_is_over_asks_once_more_before_it_is_refused(monkeypatch):
+    monkeypatch.setattr(cover, "POLL_S", 60)
+    store = Store()
+    async with workers(store, "a", "b") as (a, b):
+        held = await a.take(need(95), purse())
+        waits = asyncio.create_task(b.take(need(90), purse(), patience_s=0.3))
+        await asyncio.sleep(0.15)
+        a.settle(held, 0)
+        assert lots_of(await waits) == 90
+
+
 async def test_calls_wait_in_turn():
     store = Store()
     async with workers(store, "a") as (a,):

@@ -52,6 +52,9 @@ SURE_US = 3_600_000_000
 FRESH_US = 1_000_000
 """How long what the store said of a purse that is used up is good enough to refuse by."""
 
+LAST_S = 0.5
+"""For how long a call whose time is over waits for the store to be asked once more."""
+
 RECALL_S = 1.2
 """How long a call waits for others to give back of a minute what they don't use: a beat, and more.
 """
@@ -261,8 +264,7 @@ class Cover:
         found = ((each, each.wish(waiting.get(name, ()))) for name, each in self.slices.items())
         said = [(each, wish) for each, wish in found if wish is not None]
         if len(said) > WISHES_MAX:
-            said.sort(key=lambda pair: (not pair[1].short, pair[0].asked_us))
-            del said[WISHES_MAX:]
+            said = sorted(said, key=lambda p: (not p[1].short, p[0].asked_us))[:WISHES_MAX]
         return sorted(said, key=lambda pair: pair[1].purse)
 
     async def _exchange(self, asked: list[tuple[Slice, Wish]]) -> None:
@@ -271,6 +273,7 @@ class Cover:
         for each, wish in asked:
             each.send(wish)
         loop = asyncio.get_running_loop()
+        late = [each for each in self._waiters if each.is_late]
         try:
             found = await loop.run_in_executor(self._asker, self._ask, asked)
         except StoreAwayError:
@@ -293,6 +296,8 @@ class Cover:
         for waiter in self._waiters:
             waiter.asked = not self.away
         self._serve()
+        for waiter in (each for each in late if each in self._waiters):
+            waiter.tell()
 
     def _ask(self, asked: Sequence[tuple[Slice, Wish]]) -> Sequence[Given] | None:
         """What the store gives; None, from one that is being built up, which is told what we have.
@@ -319,10 +324,11 @@ class Cover:
         self._kick.set()
         ended = False
         try:
-            async with waiter.time:
-                await gone()
-        except TimeoutError:
-            ended = True
+            ended = await _over(waiter.time, gone)
+            if ended and isinstance(waiter, Payer) and not (waiter.answered or self.away):
+                waiter.is_late, waiter.time = True, asyncio.timeout(LAST_S)
+                self._kick.set()
+                ended = await _over(waiter.time, gone)
         finally:
             self._leave(waiter)
             if not ended:
@@ -374,6 +380,16 @@ class Cover:
                 del self.slices[name]
                 self.forgot += 1
         self._forget_at = max(SLICES_KEPT, 2 * len(self.slices))
+
+
+async def _over(time: asyncio.Timeout, gone: Gone) -> bool:
+    """Whether a time is over before a caller is gone."""
+    try:
+        async with time:
+            await gone()
+    except TimeoutError:
+        return True
+    return False
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> None:

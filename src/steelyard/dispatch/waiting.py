@@ -50,9 +50,12 @@ class Short(NamedTuple):
 
 
 class Waiter:
-    """A call that waits, and what it was told. ``asked``: the store has no room for the most."""
+    """A call that waits. ``asked``: the store has no room for the most.
 
-    __slots__ = ("answered", "asked", "slices", "stops", "time")
+    ``is_late``: its time is over, and it goes on when the store was asked once more.
+    """
+
+    __slots__ = ("answered", "asked", "is_late", "slices", "stops", "time")
 
     def __init__(self, slices: Sequence[Slice], time: asyncio.Timeout) -> None:
         self.slices = slices
@@ -60,6 +63,7 @@ class Waiter:
         self.time = time
         self.asked = False
         self.answered = False
+        self.is_late = False
 
     def wanted(self, each: Slice) -> int:
         """What it asks for of a slice's purse."""
