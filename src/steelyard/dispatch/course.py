@@ -17,8 +17,9 @@ class Course:
 def told(attempt: Attempt, attempts: int, own_us: int) -> Headers:
     """What a head says of how a call was made; our own time in ms, with three digits."""
     own_us = max(0, own_us)
+    thousandths = str(own_us % 1000).zfill(3)
     return (
         f"x-steelyard-deployment: {attempt.deployment.id}\r\n"
         f"x-steelyard-attempts: {attempts}\r\n"
-        f"x-steelyard-overhead-ms: {own_us // 1000}.{own_us % 1000:03d}\r\n"
+        f"x-steelyard-overhead-ms: {own_us // 1000}.{thousandths}\r\n"
     )

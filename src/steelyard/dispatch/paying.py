@@ -168,7 +168,7 @@ class Paying:
         if covered < first:
             each = max(1, covered // call.ask.choices)
             caller.note(f"{CLAMPED}: {each}\r\n")
-            call = msgspec.structs.replace(call, ask=clamped(call.ask, each))
+            call = call.asking(clamped(call.ask, each))
             first = most = covered
         return self._with(call, way, found, first, most)
 

@@ -221,7 +221,7 @@ def open_to(
 
 def _one_choice(call: Call) -> Call:
     """The same call, had it asked for one answer."""
-    return msgspec.structs.replace(call, ask=msgspec.structs.replace(call.ask, choices=1))
+    return call.asking(msgspec.structs.replace(call.ask, choices=1))
 
 
 def _is_routed(route: Route, deployment: str) -> bool:

@@ -6,7 +6,7 @@ from steelyard.dispatch import cache, costs, limiting, records, refusals, shadow
 from steelyard.dispatch.allowances import UNLIMITED, Held
 from steelyard.dispatch.attempts import HTTP_OK
 from steelyard.dispatch.cache import Kept, Slot
-from steelyard.dispatch.calls import Answer, Arrival, Caller, CallerGoneError
+from steelyard.dispatch.calls import Answer, Arrival, Ask, Caller, CallerGoneError
 from steelyard.dispatch.course import told
 from steelyard.dispatch.desk import Desk
 from steelyard.dispatch.limiting import Turned
@@ -33,20 +33,20 @@ async def serve(desk: Desk, caller: Caller) -> Answer | Refusal | None:
     """
     arrival = caller.arrival
     key = authenticate(desk.snapshot, arrival)
-    if isinstance(key, Refusal):
+    if not isinstance(key, Key):
         return _refused(desk, caller, key, None)
     if not desk.takes() and not await desk.admit(key, caller):
         return _refused(desk, caller, refusals.overloaded(), key)
     try:
         ask = await caller.ask()
-        if isinstance(ask, Refusal):
+        if not isinstance(ask, Ask):
             return _refused(desk, caller, ask, key)
         call = Call(arrival=arrival, key=key, ask=ask, edition=desk.snapshot.edition)
         plan = _plan(desk, call)
-        if isinstance(plan, Refusal):
+        if not isinstance(plan, Plan):
             return _refused(desk, caller, plan, key)
         held = _take(desk, caller, call) or await _wait(desk, caller, call)
-        if isinstance(held, Refusal):
+        if not isinstance(held, Held):
             return _refused(desk, caller, held, key)
         try:
             if desk.paying is not None:
@@ -122,7 +122,7 @@ async def _answer(
         shadows.cast(desk, call, plan.route.shadow)
     copies = slot is not None and call.ask.streamed
     made = await Trying(desk, caller, call, plan.route, ways, copies=copies).make()
-    if isinstance(made, Refusal):
+    if not isinstance(made, Made):
         return _refused(desk, caller, made, call.key)
     return await _conclude(desk, caller, made, held, slot)
 
@@ -213,7 +213,7 @@ async def _conclude(
 def authenticate(snapshot: Snapshot, arrival: Arrival) -> Key | Refusal:
     """Whose call it is. Refuses: invalid_api_key."""
     found = keys.recognise(snapshot.keys, arrival.secret, arrival.at_us)
-    return refusals.key_refused(found) if isinstance(found, keys.Refusal) else found
+    return found if isinstance(found, Key) else refusals.key_refused(found)
 
 
 def _refused(desk: Desk, caller: Caller, refusal: Refusal, key: Key | None) -> Refusal:

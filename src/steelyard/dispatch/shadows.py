@@ -78,19 +78,14 @@ def cast(desk: Desk, call: Call, shadow: Part) -> None:
         or not breaker.admits(seen.breaker, now_us)
     ):
         return
-    attempt = Attempt(
-        arrival=Arrival(
-            call_id=ids.uuid7(arrival.at_us, desk.random_bits()),
-            at_us=arrival.at_us,
-            started_us=now_us,
-            secret=None,
-        ),
-        key=call.key,
-        ask=call.ask,
-        edition=call.edition,
-        deployment=deployment,
-        shadow_of=arrival.call_id,
+    own = Arrival(
+        call_id=ids.uuid7(arrival.at_us, desk.random_bits()),
+        at_us=arrival.at_us,
+        started_us=now_us,
+        secret=None,
     )
+    copy = Call(arrival=own, key=call.key, ask=call.ask, edition=call.edition)
+    attempt = Attempt(copy, deployment, shadow_of=arrival.call_id)
     if announce(desk, attempt) is None:
         task = asyncio.get_running_loop().create_task(_follow(desk, attempt))
         desk.shadows.add(task)

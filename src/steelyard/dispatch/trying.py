@@ -265,17 +265,8 @@ class Trying:
         return not done
 
     def _attempt(self, choice: Choice) -> Attempt:
-        call = self._call
         self._course.attempts += 1
-        return Attempt(
-            arrival=call.arrival,
-            key=call.key,
-            ask=call.ask,
-            edition=call.edition,
-            tab=call.tab,
-            deployment=choice.deployment,
-            number=self._course.attempts,
-        )
+        return Attempt(self._call, choice.deployment, self._course.attempts)
 
     def _announce(self, attempt: Attempt, tries: tuple[Try, ...] = ()) -> Refusal | None:
         """Write that an attempt begins, or why it can't."""

@@ -6,10 +6,11 @@ import errno
 import hashlib
 import os
 from pathlib import Path
+from typing import Final
 from zlib import crc32
 
 from steelyard.metering import frames
-from steelyard.metering.frames import CHECK, END, FRONT, OFFSET_MASK
+from steelyard.metering.frames import CHECK, END, FRAME_BYTES_MAX, FRONT, OFFSET_MASK
 
 NEXT_NAME = "next"
 """What a segment is called until its room is taken and the one before it is sealed."""
@@ -133,6 +134,13 @@ def sync_folder(folder: Path) -> None:
 
 def _framed(kind: bytes, payload: bytes, offset: int) -> bytes:
     """One whole frame, made for ``offset`` and nowhere else."""
-    assert len(payload) <= frames.FRAME_BYTES_MAX
-    front = FRONT.pack(kind, len(payload), crc32(payload))
-    return b"".join((front, CHECK.pack(crc32(front, offset & OFFSET_MASK)), payload, END))
+    assert len(payload) <= _SIZE_MAX
+    front = _front(kind, len(payload), crc32(payload))
+    return front + _check(crc32(front, offset & _MASK)) + payload + _END
+
+
+_front: Final = FRONT.pack
+_check: Final = CHECK.pack
+_END: Final = END
+_MASK: Final = OFFSET_MASK
+_SIZE_MAX: Final = FRAME_BYTES_MAX

@@ -22,7 +22,7 @@ class Told(NamedTuple):
     faults: tuple[str, ...] = ()
 
 
-def openai_usage(usage: Mapping[str, object]) -> Told:
+def openai_usage(usage: dict[str, object]) -> Told:
     """Read the meters of a ``usage`` object.
 
     Cached and cache-writing tokens are inside the prompt's count, reasoning inside the
@@ -70,9 +70,9 @@ def openai_usage(usage: Mapping[str, object]) -> Told:
     return Told(meters, tuple(faults))
 
 
-def _usual(usage: Mapping[str, object]) -> Told | None:
+def _usual(usage: dict[str, object]) -> Told | None:
     """The meters of the usage that nearly everybody tells: three counts that add up."""
-    if not usage.keys() <= _USUAL:
+    if not _USUAL.issuperset(usage):
         return None
     prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
     total, details = usage.get("total_tokens"), usage.get("prompt_tokens_details")
@@ -148,5 +148,5 @@ def _first(faults: list[str], *places: tuple[Mapping[str, object], str]) -> int 
     return None
 
 
-def _table(value: object) -> Mapping[str, object]:
-    return cast("Mapping[str, object]", value) if isinstance(value, dict) else {}
+def _table(value: object) -> dict[str, object]:
+    return cast("dict[str, object]", value) if isinstance(value, dict) else {}

@@ -8,7 +8,7 @@ from steelyard.catalogue.documents import Deployment
 from steelyard.dispatch.calls import Arrival, Ask
 from steelyard.dispatch.observing import Ended, Landed, Refused
 from steelyard.dispatch.refusals import overloaded
-from steelyard.dispatch.stages import Attempt
+from steelyard.dispatch.stages import Attempt, Call
 from steelyard.dispatch.tracing import Trace
 from steelyard.governance.keys import Key
 from steelyard.values.usage import Outcome, UsageRecord
@@ -56,14 +56,15 @@ def ended(
 
 
 def attempt(customer: str = "acme", trace: Trace | None = None) -> Attempt:
-    return Attempt(
+    call = Call(
         arrival=arrival(trace),
         key=Key(id="k", customer=customer, contract="c", sha256=""),
         ask=Ask(kind="chat", model="m", fields={}, ingress_bytes=2),
-        deployment=Deployment(
-            id="d", model="m", kind="openai", provider="vendor", upstream_model="m-large"
-        ),
         edition=1,
+    )
+    return Attempt(
+        call,
+        Deployment(id="d", model="m", kind="openai", provider="vendor", upstream_model="m-large"),
     )
 
 
