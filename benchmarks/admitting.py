@@ -31,6 +31,7 @@ from steelyard.rating import bounds, scalar
 from steelyard.store.allowances import SqlAllowances
 from steelyard.store.valkey_allowances import SCHEMES, ValkeyAllowances
 from steelyard.studio import Studio
+from steelyard.system import SystemClock
 from steelyard.values import ids
 from steelyard.values.usage import Announcement, UsageRecord
 
@@ -64,7 +65,7 @@ class Worker:
     """What a gateway's worker does around a call, without the call."""
 
     def __init__(self, opened: Studio, url: str) -> None:
-        self._clock = app.SystemClock()
+        self._clock = SystemClock()
         funds = purses.funds(opened.edition, opened.budgets)
         self._keys = [
             Key(id=f"run-{n}", customer="acme", contract="acme", sha256=f"{n}")

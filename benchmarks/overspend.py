@@ -36,6 +36,7 @@ from steelyard.dispatch.leasing import AllowanceStore, StoreAwayError
 from steelyard.metering import segments
 from steelyard.store.allowances import SqlAllowances
 from steelyard.store.valkey_allowances import SCHEMES, ValkeyAllowances
+from steelyard.system import SystemClock
 from steelyard.values.usage import UsageRecord
 
 WORKERS, AT_ONCE, CALLS, RUNS = 4, 64, 10_000, 50
@@ -256,7 +257,7 @@ class Scene:
         spending = Spending(funds, dict, editions)
         store = _open(self._backend.url)
         journal = self._folder / "journal"
-        keeper = Keeper(store, journal, spending, purses.stamp(funds), app.SystemClock())
+        keeper = Keeper(store, journal, spending, purses.stamp(funds), SystemClock())
         while not self._over.wait(0.1):
             with suppress(StoreAwayError):
                 keeper.keep()

@@ -26,6 +26,7 @@ from steelyard import app, covering
 from steelyard.governance.keys import Key, digest
 from steelyard.metering import segments
 from steelyard.store import engines
+from steelyard.system import SystemClock
 
 WORKERS, CONNECTIONS, ROUNDS = 8, 64, 10
 BACKENDS = ("sqlite", "postgresql", "valkey")
@@ -142,7 +143,7 @@ async def _rounds(url: str, address: tuple[str, int], rounds: int) -> list[tuple
     found: list[tuple[float, int]] = []
     for number in range(rounds):
         secret = f"sk-sy-bench-{number}"
-        now_us = app.SystemClock().wall_us()
+        now_us = SystemClock().wall_us()
         keys.add(
             Key(
                 id=f"key-{number}",
@@ -154,7 +155,7 @@ async def _rounds(url: str, address: tuple[str, int], rounds: int) -> list[tuple
         )
         callers = [asyncio.create_task(_call(address, secret)) for _ in range(CONNECTIONS)]
         await asyncio.sleep(WARM_S)
-        await asyncio.to_thread(keys.revoke, f"key-{number}", app.SystemClock().wall_us())
+        await asyncio.to_thread(keys.revoke, f"key-{number}", SystemClock().wall_us())
         revoked_s = time.monotonic()
         last = await asyncio.gather(*callers)
         slowest = max(began_s for began_s, _ in last) - revoked_s

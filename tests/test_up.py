@@ -18,6 +18,7 @@ from steelyard import app
 from steelyard.governance.keys import Key, digest
 from steelyard.metering import segments
 from steelyard.studio import load
+from steelyard.system import SystemClock
 from steelyard.values.usage import Announcement, UsageRecord
 from tests.fixtures.gateway import SECRET, Deployed, read, write_studio
 from tests.fixtures.upstreams import chunks
@@ -177,12 +178,12 @@ async def test_a_revoked_key_stops_on_eight_workers_under_load(tmp_path):
                         )
                         return
 
-        store.add(msgspec.structs.replace(key, created_us=app.SystemClock().wall_us()))
+        store.add(msgspec.structs.replace(key, created_us=SystemClock().wall_us()))
         hands = [asyncio.create_task(hand(number)) for number in stopped]
         async with asyncio.timeout(60):
             while len(answered) < HANDS:  # noqa: ASYNC110 - others count
                 await asyncio.sleep(0.02)
-            store.revoke("late", app.SystemClock().wall_us())
+            store.revoke("late", SystemClock().wall_us())
             await asyncio.gather(*hands)
         database.dispose()
     served = {

@@ -38,18 +38,6 @@ _LOOK_S = 0.2
 _WRITER_BYTES = 8
 
 
-class SystemClock:
-    """The machine's own clocks."""
-
-    def wall_us(self) -> int:
-        """Microseconds since 1970-01-01 UTC."""
-        return time.time_ns() // 1000
-
-    def monotonic_us(self) -> int:
-        """Microseconds since the machine started."""
-        return time.monotonic_ns() // 1000
-
-
 def load_studio(folder: Path, *, serving: bool = False) -> Studio:
     """Read and check a studio; ``serving`` also looks for every secret that it names.
 

@@ -18,10 +18,9 @@ import resource
 import secrets
 import signal
 import socket
-import struct
 import sys
 from asyncio import FIRST_COMPLETED
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -46,6 +45,7 @@ from steelyard.metering.journal import JournalError, JournalWriter
 from steelyard.published import Published
 from steelyard.settings import Settings
 from steelyard.studio import Studio, StudioFaults
+from steelyard.system import Chance, SystemClock
 from steelyard.upstream.transport import Transport
 
 CONNECTIONS_MORE = 3072
@@ -56,11 +56,6 @@ FUNDS_S = 1.0
 
 CLOSE_S = 2.0
 ORDER_BYTES_MAX = 1024
-IDS_AHEAD = 256
-"""For how many calls randomness is asked of the system at a time: their ids are no secret."""
-
-_ID_BITS = struct.Struct(">HQ")
-
 COLLECT_AFTER = 20_000
 """New objects that outlive their call before cycles among them are looked for."""
 
@@ -106,7 +101,7 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     try:
         if not given.published:
-            app.publish(app.load_studio(given.studio, serving=True), app.SystemClock())
+            app.publish(app.load_studio(given.studio, serving=True), SystemClock())
         opened = published.read(given.studio)
         settings = opened.studio.settings.gateway
         if given.listen is None:
@@ -126,7 +121,7 @@ def main(arguments: Sequence[str]) -> int:
 
 async def run(opened: Published, options: Options) -> int:
     """Serve; the exit status, 0 when it was told to stop."""
-    studio, clock = opened.studio, app.SystemClock()
+    studio, clock = opened.studio, SystemClock()
     settings = studio.settings.gateway
     writer_id = f"gateway-{secrets.token_hex(WRITER_BYTES)}"
     deployments = {each.id: each for each in studio.edition.deployments}
@@ -153,7 +148,7 @@ async def run(opened: Published, options: Options) -> int:
             reaching.open_transports(studio, clock),
             writer,
             clock,
-            _random_bits(),
+            Chance().id_bits,
             dispatch.Limits(
                 total_s=settings.total_s,
                 concurrency_max=settings.concurrency_max,
@@ -358,19 +353,6 @@ def _spare_collections() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, 20, 20)
-
-
-def _random_bits() -> Callable[[], int]:
-    """The bits of one call's id after another's."""
-    ahead: list[int] = []
-
-    def bits() -> int:
-        if not ahead:
-            taken = secrets.token_bytes(IDS_AHEAD * _ID_BITS.size)
-            ahead.extend(high << 64 | low for high, low in _ID_BITS.iter_unpack(taken))
-        return ahead.pop()
-
-    return bits
 
 
 def _telemetry(

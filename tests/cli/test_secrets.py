@@ -11,6 +11,7 @@ from steelyard import app, reaching
 from steelyard.cli.main import cli
 from steelyard.governance.sealed import FILE, MASTER_VARIABLE
 from steelyard.studio import StudioFaults
+from steelyard.system import SystemClock
 from tests.fixtures.gateway import SECRET, Deployed, write_studio
 
 MASTER = "a master key of the tests"
@@ -51,7 +52,7 @@ def test_a_secret_is_sealed_and_used(run, folder):
     opened = app.load_studio(folder, serving=True)
     assert "sk-up" not in repr(opened)
     assert "sk-up" not in (folder / FILE).read_text()
-    assert reaching.open_transports(opened, app.SystemClock()).keys() == {"echo-1", "m"}
+    assert reaching.open_transports(opened, SystemClock()).keys() == {"echo-1", "m"}
 
 
 def test_who_has_another_master_key_opens_nothing(run, folder, monkeypatch):

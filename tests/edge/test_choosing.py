@@ -14,8 +14,8 @@ import openai
 import pytest
 
 from steelyard import app
-from steelyard.app import SystemClock
 from steelyard.dispatch.affinity import CHUNK_BYTES
+from steelyard.system import SystemClock
 from tests.edge.faults import LAST, STOP, TEXT, whole
 from tests.fixtures.gateway import (
     OTHER_SECRET,

@@ -9,8 +9,8 @@ from collections import Counter
 import msgspec
 import pytest
 
-from steelyard.app import SystemClock
 from steelyard.metering.recovery import recover
+from steelyard.system import SystemClock
 from steelyard.values import ids
 from steelyard.values.usage import Announcement, UsageRecord
 from tests.fixtures.gateway import SECRET, Gateway, read, start, write_studio

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from steelyard import app
-from steelyard.app import SystemClock
 from steelyard.governance.keys import Key, digest
 from steelyard.studio import load
+from steelyard.system import SystemClock
 from tests.edge.answers import STOP, chunk
 from tests.edge.faulty import sized
 from tests.fixtures.gateway import Deployed, Gateway, running

@@ -14,12 +14,12 @@ import openai
 import pytest
 
 from steelyard import app
-from steelyard.app import SystemClock
 from steelyard.governance.keys import Key, digest
 from steelyard.metering import segments
 from steelyard.metering.frames import Seal
 from steelyard.metering.recovery import recover
 from steelyard.studio import load
+from steelyard.system import SystemClock
 from steelyard.worker import EXIT_FAILED, EXIT_REFUSED
 from tests.fixtures.gateway import Gateway, start, stop, write_studio
 

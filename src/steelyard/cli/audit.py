@@ -20,6 +20,7 @@ from steelyard.cli.failing import fail
 from steelyard.dispatch.leasing import StoreAwayError
 from steelyard.store.archive import open_archive
 from steelyard.studio import Studio
+from steelyard.system import SystemClock
 from steelyard.values import money
 
 
@@ -61,7 +62,7 @@ def command(folder: Path, as_json: bool) -> None:
 def _limits(opened: Studio) -> list[str]:
     """Where the store of shared limits says something else than the journal."""
     try:
-        return covering.check_allowances(opened, app.SystemClock())
+        return covering.check_allowances(opened, SystemClock())
     except StoreAwayError:
         click.echo("steelyard: the store of shared limits is away, and not compared", err=True)
         return []

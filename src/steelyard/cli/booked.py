@@ -26,6 +26,7 @@ from steelyard.store.leases import LeaseLostError
 from steelyard.store.lines import LinesError
 from steelyard.store.migrations import SchemaError
 from steelyard.studio import Studio
+from steelyard.system import SystemClock
 
 FAULTS = (
     BooksMovedError,
@@ -62,7 +63,7 @@ def booked(folder: Path) -> Generator[Booked]:
     Exits when that can't be done; what of the journal can't be read is said on standard error.
     """
     opened = app.load_studio(folder)
-    clock = app.SystemClock()
+    clock = SystemClock()
     try:
         engine = app.open_database(opened)
         try:

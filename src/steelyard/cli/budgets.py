@@ -27,6 +27,7 @@ from steelyard.governance.funding import Asked, Decided, Raise
 from steelyard.metering.journal import JournalError
 from steelyard.store.roster import Roster
 from steelyard.studio import Studio
+from steelyard.system import SystemClock
 from steelyard.values import ids, money, periods
 
 _ID_DIGITS = 12
@@ -121,10 +122,10 @@ def raise_(folder: Path, purse: str, size: str, by: str, note: str, as_json: boo
         raise click.BadParameter(str(exc), param_hint="--to") from exc
     with _opened(folder) as opened:
         _find(opened, purse)
-        at_us = app.SystemClock().wall_us()
+        at_us = SystemClock().wall_us()
         name = ids.content_id(at_us, f"{purse} {size} {by}".encode()).hex()[-_ID_DIGITS:]
         asked = Asked(id=name, purse=purse, size_pico=size_pico, note=note)
-        app.say(opened.studio, opened.engine, app.SystemClock(), funding.fact(asked, at_us, by))
+        app.say(opened.studio, opened.engine, SystemClock(), funding.fact(asked, at_us, by))
     if as_json:
         _print({"id": name, "purse": purse, "size": size, "by": by})
     else:
@@ -163,7 +164,7 @@ def _decide(folder: Path, request: str, by: str, *, as_json: bool, approved: boo
             fail(f"{request} is {asked.state} already, by {asked.decided_by}")
         if asked.asked_by == by:
             fail(f"{by} has asked for {request}; somebody else decides it")
-        clock = app.SystemClock()
+        clock = SystemClock()
         said = Decided(id=request, approved=approved)
         app.say(opened.studio, opened.engine, clock, funding.fact(said, clock.wall_us(), by))
     state = "approved" if approved else "rejected"

@@ -27,6 +27,7 @@ from steelyard.metering.segments import Damage
 from steelyard.store.books import Books
 from steelyard.store.leases import LeaseLostError
 from steelyard.studio import Studio
+from steelyard.system import SystemClock
 from steelyard.values import ids
 from steelyard.values.facts import Fact
 from steelyard.values.usage import UsageRecord
@@ -75,7 +76,7 @@ class _Work:
         self.opened = opened
         self._engine = engine
         self._shared = machines.open_shared(opened, engine)
-        self._keeping = Keeping(opened.root, app.SystemClock())
+        self._keeping = Keeping(opened.root, SystemClock())
 
     def keep(self) -> Recovery | None:
         """Keep shared limits true to the journal; a shipper does, should there be one."""
@@ -84,7 +85,7 @@ class _Work:
     @contextmanager
     def turn(self) -> Generator[Clerk | None]:
         """The clerk; None where machines share their journals and another's has its turn."""
-        clock = app.SystemClock()
+        clock = SystemClock()
         if self._shared is None:
             with claim(app.clerk_lock(self.opened)):
                 yield app.open_clerk(self.opened, self._engine, clock)

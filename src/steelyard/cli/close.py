@@ -11,7 +11,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from steelyard import app
 from steelyard.clerk import closing as closings
 from steelyard.clerk.closing import Closing, Refused
 from steelyard.clerk.periodic import Order
@@ -19,6 +18,7 @@ from steelyard.clerk.printing import coins
 from steelyard.clerk.publishing import publish
 from steelyard.cli.booked import Booked, booked
 from steelyard.cli.failing import fail
+from steelyard.system import SystemClock
 from steelyard.values import money, periods
 
 
@@ -70,7 +70,7 @@ def _close(books: Booked, month: periods.Month, *, early: bool) -> Closing:
         books.edition,
         books.studio.edition,
         month,
-        app.SystemClock().wall_us(),
+        SystemClock().wall_us(),
         early=early,
         charge=(lambda: books.charge(order)) if by_period else None,
     )

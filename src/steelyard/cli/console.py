@@ -22,6 +22,7 @@ from steelyard.edge.rsgi import HTTPProtocol, Scope
 from steelyard.governance import keys
 from steelyard.settings import ConsoleSettings
 from steelyard.showing import Showing
+from steelyard.system import SystemClock
 
 CONNECTIONS_MAX = 256
 BODY = body.Limits(body_bytes_max=64 << 10, body_s=5)
@@ -48,7 +49,7 @@ def command(
     Nothing is changed there. The operator sees all, a customer that gives one of its keys as the
     password what is its own. Each page is JSON too, with .json at the end.
     """
-    showing = Showing(folder, app.SystemClock())
+    showing = Showing(folder, SystemClock())
     settings = app.load_studio(folder).settings.console
     site = Site(showing, _operator(settings))
     try:
@@ -115,7 +116,7 @@ class _Application:
             path=scope.path,
             client=scope.client,
             headers={name: sent.get(name, "") for name in HEARD if name in sent},
-            at_us=app.SystemClock().wall_us(),
+            at_us=SystemClock().wall_us(),
         )
         found = await asyncio.to_thread(self._site.answer, request)
         await body.discard(proto, BODY)

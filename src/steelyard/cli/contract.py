@@ -29,6 +29,7 @@ from steelyard.rating.explaining import Explained
 from steelyard.rating.lines import Line
 from steelyard.store.migrations import SchemaError
 from steelyard.studio import Studio, StudioFaults
+from steelyard.system import SystemClock
 from steelyard.values import ids, money, periods
 from steelyard.values.usage import SERVICE_TIERS, STANDARD, THINKING
 
@@ -267,7 +268,7 @@ def _version(opened: Studio, contract: str, written: str | None) -> Contract:
 def _instant(written: str | None, zone: str) -> int:
     """The instant that ``--at`` means; a day begins in the contract's zone."""
     if written is None:
-        return app.SystemClock().wall_us()
+        return SystemClock().wall_us()
     try:
         moment = datetime.fromisoformat(written)
     except ValueError as exc:

@@ -21,8 +21,8 @@ import click
 from rich.console import Console
 from rich.rule import Rule
 
-from steelyard import app
 from steelyard.cli import demo_calls
+from steelyard.system import SystemClock
 from steelyard.values import periods
 
 FOLDER: Final = Path("demo-studio")
@@ -109,7 +109,7 @@ def command(folder: Path, traces: Path) -> None:
             studio.step("Real calls, by the official openai client")
             demo_calls.call(console, url, studio.keys)
             studio.take_in(traces)
-        month = str(periods.month_of(app.SystemClock().wall_us(), "Asia/Shanghai"))
+        month = str(periods.month_of(SystemClock().wall_us(), "Asia/Shanghai"))
         documents = {**studio.close(month), "money": studio.show(month)}
         sound = studio.audit()
     studio.step("Done")
@@ -177,7 +177,7 @@ class Studio:
 
     def take_in(self, traces: Path) -> None:
         """Import the traces, while the clerk books what is already there."""
-        start = f"{periods.month_of(app.SystemClock().wall_us(), 'Asia/Shanghai')}-01T09:00"
+        start = f"{periods.month_of(SystemClock().wall_us(), 'Asia/Shanghai')}-01T09:00"
         self.step("Real traffic under these contracts")
         for trace in IMPORTS:
             self._console.print(f"[dim]{trace.what}[/dim]")

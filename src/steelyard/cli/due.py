@@ -11,7 +11,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from steelyard import app
 from steelyard.catalogue.documents import Contract
 from steelyard.catalogue.items import titles
 from steelyard.catalogue.phrases import Language, meter
@@ -20,6 +19,7 @@ from steelyard.clerk.periodic import Order
 from steelyard.cli.booked import booked
 from steelyard.cli.failing import fail
 from steelyard.rating.lines import Line
+from steelyard.system import SystemClock
 from steelyard.values import ids, meters, money, periods
 
 
@@ -47,7 +47,7 @@ def command(
     --again shows a closed month as it should have been; with --book the difference, of it and of
     the months since, goes into the first open one.
     """
-    at_us = app.SystemClock().wall_us()
+    at_us = SystemClock().wall_us()
     with booked(folder) as books:
         versions = [each for each in books.studio.edition.contracts if each.id == contract]
         if not versions:

@@ -21,6 +21,7 @@ from steelyard.metering.journal import JournalError
 from steelyard.metering.segments import DamageError
 from steelyard.rating.periods import fitting
 from steelyard.studio import Studio
+from steelyard.system import SystemClock
 from steelyard.values import events, periods
 from steelyard.values.events import Event, What
 from steelyard.values.facts import Fact
@@ -66,7 +67,7 @@ def record(
         steelyard facts record acme-2026 rollout accepted design --at 2026-11-24
     """
     opened = app.load_studio(folder)
-    at_us = app.SystemClock().wall_us()
+    at_us = SystemClock().wall_us()
     if written is not None:
         found = instant(written, _zone(opened, contract))
         if found is None:
@@ -168,7 +169,7 @@ def _recorded(opened: Studio) -> dict[bytes, Event]:
 
 def _write(opened: Studio, told: Sequence[Event], places: Sequence[str] = ()) -> list[Fact]:
     """Write down what is new, all of it or nothing. Exits when an id says something else."""
-    clock = app.SystemClock()
+    clock = SystemClock()
     known = _recorded(opened)
     new: list[Fact] = []
     for place, event in enumerate(told):

@@ -26,6 +26,7 @@ from steelyard.metering.traces.placing import Placement
 from steelyard.metering.traces.rows import BadRow, Format
 from steelyard.store.migrations import SchemaError
 from steelyard.studio import Studio
+from steelyard.system import SystemClock
 from steelyard.values import periods
 from steelyard.values.meters import METERS
 from steelyard.values.usage import UsageRecord
@@ -135,9 +136,7 @@ class _Desk:
                     f"the first call is of {when}, before contract {records[0].contract} was in "
                     "force; say when the trace began, as in --start 2026-11-02T09:00"
                 )
-            self._writer = self._stack.enter_context(
-                app.open_import(self._opened, app.SystemClock())
-            )
+            self._writer = self._stack.enter_context(app.open_import(self._opened, SystemClock()))
         self._writer.block(records)
 
     def aside(self, row: BadRow) -> None:
@@ -185,7 +184,7 @@ def _record_edition(opened: Studio) -> int:
     try:
         engine = app.open_database(opened)
         try:
-            return app.record_edition(opened, engine, app.SystemClock())
+            return app.record_edition(opened, engine, SystemClock())
         finally:
             engine.dispose()
     except (OperationalError, SchemaError) as exc:

@@ -22,6 +22,7 @@ from steelyard.catalogue.sheets import suggestion
 from steelyard.governance import keys
 from steelyard.governance.keys import Key, KeyStore
 from steelyard.studio import Studio
+from steelyard.system import SystemClock
 from steelyard.values import periods
 
 _ID_BYTES = 4
@@ -94,7 +95,7 @@ def create(
         contract=under,
         sha256=keys.digest(secret),
         hint=keys.hint(secret),
-        created_us=app.SystemClock().wall_us(),
+        created_us=SystemClock().wall_us(),
         **attributes,
     )
     with _store(opened) as store:
@@ -156,7 +157,7 @@ def revoke(folder: Path, key_id: str) -> None:
     """Revoke the issued key KEY_ID: from now on it opens nothing."""
     opened = app.load_studio(folder)
     with _store(opened) as store:
-        store.revoke(_issued(opened, store, key_id).id, app.SystemClock().wall_us())
+        store.revoke(_issued(opened, store, key_id).id, SystemClock().wall_us())
     click.echo(f"{key_id} is revoked.")
 
 

@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from steelyard import app
 from steelyard.clerk import corrected
 from steelyard.clerk.printing import coins
 from steelyard.clerk.summary import Difference, Summary, summary
@@ -21,6 +20,7 @@ from steelyard.cli.booked import Booked, booked
 from steelyard.cli.failing import fail
 from steelyard.rating import corrections
 from steelyard.rating.corrections import Change, Correction, Scope
+from steelyard.system import SystemClock
 from steelyard.values import money
 
 REASON_LETTERS_MAX = 60
@@ -70,7 +70,7 @@ def carry_out(
 
 
 def _drawn(books: Booked, correction: Correction) -> Summary:
-    fact = corrections.fact(correction, app.SystemClock().wall_us(), _DRY_FACT_ID)
+    fact = corrections.fact(correction, SystemClock().wall_us(), _DRY_FACT_ID)
     total = len(books.standing.batches())
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("rating again", total=total)

@@ -15,6 +15,7 @@ from steelyard import app
 from steelyard.catalogue import aloud, wording
 from steelyard.catalogue.documents import Holidays, ListPrice, PriceBook, Tariff
 from steelyard.catalogue.sheets import suggestion
+from steelyard.system import SystemClock
 from steelyard.values import meters, money, periods
 
 _TOKENS = "_tokens"
@@ -54,7 +55,7 @@ def command(folder: Path, model: str, written: str | None, whole: bool, as_json:
 def _instant(written: str | None) -> int:
     """The instant that ``--at`` means; a day without a zone begins in UTC."""
     if written is None:
-        return app.SystemClock().wall_us()
+        return SystemClock().wall_us()
     try:
         moment = datetime.fromisoformat(written)
     except ValueError as exc:

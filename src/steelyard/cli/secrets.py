@@ -19,6 +19,7 @@ from steelyard.catalogue.sheets import suggestion
 from steelyard.cli.failing import fail
 from steelyard.governance import sealed
 from steelyard.governance.sealed import MASTER_VARIABLE, Sealed, SealedError
+from steelyard.system import SystemClock
 from steelyard.values import periods
 
 _MAKE = f"`export {MASTER_VARIABLE}=$(openssl rand -base64 32)` makes one; keep it elsewhere, too"
@@ -44,7 +45,7 @@ def set_secret(folder: Path, name: str) -> None:
         secret = str(click.prompt(name, hide_input=True))
     else:
         secret = sys.stdin.read(sealed.SECRET_CHARS_MAX + 2).rstrip("\r\n")
-    fresh = (secrets.token_bytes(sealed.NONCE_BYTES), app.SystemClock().wall_us())
+    fresh = (secrets.token_bytes(sealed.NONCE_BYTES), SystemClock().wall_us())
     try:
         with sealed.changing(opened.root):
             held = _held(opened.root)

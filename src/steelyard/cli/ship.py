@@ -19,6 +19,7 @@ from steelyard.cli.failing import fail
 from steelyard.covering import Keeping
 from steelyard.machines import Shared
 from steelyard.studio import Studio
+from steelyard.system import SystemClock
 
 AWAY_S_MAX = 10.0
 """How long is waited at most before what was away is tried again."""
@@ -43,7 +44,7 @@ def command(folder: Path, *, once: bool, as_json: bool, supervised: bool) -> Non
             engine = app.open_database(opened)
             try:
                 shared = _open(opened, engine)
-                shared.recover(app.SystemClock())
+                shared.recover(SystemClock())
                 _tell(shared.ship(), as_json=as_json)
             finally:
                 engine.dispose()
@@ -60,7 +61,7 @@ def _go_on(opened: Studio, stopping: threading.Event, *, as_json: bool, quiet: b
     """Ship until told to stop, and once more then; what is away is waited for."""
     pause_s = opened.settings.clerk.poll_ms / 1000
     away_s, polls, said = pause_s, 0, ""
-    keeping = Keeping(opened.root, app.SystemClock())
+    keeping = Keeping(opened.root, SystemClock())
     shared: Shared | None = None
     last = False
     while not last:
@@ -68,7 +69,7 @@ def _go_on(opened: Studio, stopping: threading.Event, *, as_json: bool, quiet: b
         try:
             shared = shared or _open(opened, app.open_database(opened))
             if polls % RECOVER_EVERY_POLLS == 0:
-                shared.recover(app.SystemClock())
+                shared.recover(SystemClock())
             keeping.keep()
             sent = shared.ship()
             polls, away_s, said = polls + 1, pause_s, ""

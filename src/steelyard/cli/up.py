@@ -24,6 +24,7 @@ from steelyard.orders import AlreadyUpError, Order, Outcome
 from steelyard.settings import WORKERS_MAX
 from steelyard.studio import Studio, StudioFaults
 from steelyard.supervisor import Program, ProgramFailedError, Started, Supervisor
+from steelyard.system import SystemClock
 from steelyard.upstream import engine
 
 Role = Literal["gateway", "clerk", "console", "engine"]
@@ -113,7 +114,7 @@ def command(
 
     try:
         if "gateway" in given:
-            app.publish(opened, app.SystemClock())
+            app.publish(opened, SystemClock())
         asyncio.run(run())
     except (AlreadyUpError, PortTakenError, ProgramFailedError, *FAULTS) as exc:
         fail(str(exc))
@@ -208,7 +209,7 @@ class _Orders:
             notifying.reloading()
             try:
                 fresh = await asyncio.to_thread(app.load_studio, self._root, serving=True)
-                number = await asyncio.to_thread(app.publish, fresh, app.SystemClock())
+                number = await asyncio.to_thread(app.publish, fresh, SystemClock())
                 if order.verb == "restart":
                     renewed = len(await self._supervisor.restart())
                     self._working = fresh.settings

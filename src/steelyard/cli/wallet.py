@@ -15,6 +15,7 @@ from steelyard.cli.failing import fail
 from steelyard.governance import funding
 from steelyard.governance.funding import Receipt
 from steelyard.metering.journal import JournalError
+from steelyard.system import SystemClock
 from steelyard.values import money
 
 
@@ -56,7 +57,7 @@ def top_up(
     try:
         engine = app.open_database(opened)
         try:
-            clock = app.SystemClock()
+            clock = SystemClock()
             new = app.say(opened, engine, clock, funding.fact(receipt, clock.wall_us(), by))
             paid_pico = app.open_funding(engine).paid_pico.get(contract, 0)
         finally:

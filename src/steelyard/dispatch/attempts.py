@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Literal
+from typing import Final, Literal
 
 from steelyard.dispatch import costs, cutting, endings, refusals, tracing
 from steelyard.dispatch.cache import Copy
@@ -23,7 +23,7 @@ from steelyard.upstream.connection import Answer
 from steelyard.upstream.transport import Kind, Reply, Request, UpstreamError, read_whole
 from steelyard.values.usage import Outcome
 
-HTTP_OK = 200
+HTTP_OK: Final = 200
 
 Cut = Literal["cancelled", "interrupted", "lost", "late"]
 """Why an attempt is cut off: by its caller, the worker's end, another attempt, its deadline."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 from steelyard.dispatch.allowances import Allowances
 from steelyard.dispatch.cache import Cache
@@ -145,7 +145,7 @@ class Desk:
         return True
 
 
-WORKER = "worker"
+WORKER: Final = "worker"
 """The place that every call takes."""
 
 _CUT_S = 2.0

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from typing import Final, Protocol
 
-GRACE_S = 0.05
+GRACE_S: Final = 0.05
 """Most calls are answered sooner than this, and need nobody to watch them."""
 
 LATE_S = 0.25

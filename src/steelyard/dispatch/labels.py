@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Final
 
 from msgspec import Raw
 
@@ -14,7 +15,7 @@ from steelyard.catalogue.documents import Deployment
 from steelyard.catalogue.offers import Called
 from steelyard.values.usage import STANDARD, THINKING
 
-TIERS = {
+TIERS: Final = {
     "default": STANDARD,
     "standard": STANDARD,
     "priority": "priority",
@@ -29,7 +30,7 @@ _TYPE = re.compile(rb'"(?:type|effort)"\s*:\s*"(\w+)"')
 _DISABLED = (b"disabled", b"none")
 _SWITCHES = ("enable_thinking", "reasoning_effort")
 _TABLES = ("thinking", "reasoning", "chat_template_kwargs")
-_SAYING = frozenset({*_SWITCHES, *_TABLES})
+_SAYING: Final = frozenset({*_SWITCHES, *_TABLES})
 
 
 def called(deployment: Deployment) -> Called:

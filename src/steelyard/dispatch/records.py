@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 
@@ -11,10 +12,10 @@ from steelyard.dispatch.calls import Ask
 from steelyard.dispatch.stages import Attempt, Call, End
 from steelyard.values.usage import Announcement, Source, Try, UsageRecord
 
-BYTES_PER_TOKEN = 4
+BYTES_PER_TOKEN: Final = 4
 """How long a token is where nobody counted: English text in today's tokenizers."""
 
-NAME_CHARS_MAX = 128
+NAME_CHARS_MAX: Final = 128
 """Names that others chose (``user``, an upstream's id) are kept up to here."""
 
 

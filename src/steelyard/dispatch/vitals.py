@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from steelyard.dispatch import breaker
 from steelyard.dispatch.breaker import CLOSED, Breaker
 
-STALE_US = 30_000_000
+STALE_US: Final = 30_000_000
 """After so long a measurement says nothing any more."""
 
-_WEIGHT = 8
+_WEIGHT: Final = 8
 """A new measurement moves the average by one part in so many."""
 
 

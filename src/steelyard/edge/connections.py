@@ -14,7 +14,7 @@ import sys
 import termios
 from collections import deque
 from collections.abc import Callable
-from typing import Literal, NamedTuple, Protocol, cast
+from typing import Final, Literal, NamedTuple, Protocol, cast
 
 import httptools
 
@@ -22,7 +22,7 @@ from steelyard.edge.request import STATUS_LINES, Request
 from steelyard.edge.rsgi import Application, ProtocolClosed
 from steelyard.values.clock import Vigil
 
-HEADERS_MAX = 100
+HEADERS_MAX: Final = 100
 FRAMING_RATIO = 8
 """How many bytes a body's chunks may have around each of its own, beyond a head's worth."""
 

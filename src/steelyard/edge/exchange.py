@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
 from steelyard.dispatch import tracing
 from steelyard.dispatch.cache import HEADER as CACHE_HEADER
@@ -22,8 +23,8 @@ from steelyard.values.clock import Clock
 SESSION_HEADER = "x-steelyard-session"
 """The header that says which calls belong together, and so should find one cache."""
 
-_BEARER = "bearer "
-_BEARER_CHARS = len(_BEARER)
+_BEARER: Final = "bearer "
+_BEARER_CHARS: Final = len(_BEARER)
 
 
 class Exchange:

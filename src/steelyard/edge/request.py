@@ -6,21 +6,21 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from http import HTTPStatus
-from typing import Protocol
+from typing import Final, Protocol
 
 from steelyard.edge.rsgi import ProtocolClosed
 
-BUFFER_BYTES_MAX = 256 << 10
+BUFFER_BYTES_MAX: Final = 256 << 10
 """How much of a body may arrive before somebody reads it."""
 
 _PHRASES = {each.value: each.phrase for each in HTTPStatus}
-STATUS_LINES = {
+STATUS_LINES: Final = {
     status: f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\n" for status in range(100, 600)
 }
 """Also of statuses without a name: an upstream's, which are passed on."""
 
-_NAMES: dict[bytes, str] = {}
-NAMES_MAX = 1000
+_NAMES: Final[dict[bytes, str]] = {}
+NAMES_MAX: Final = 1000
 """Names of headers whose lower case is remembered, as they were sent."""
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple, cast
+from typing import Final, NamedTuple, cast
 
 from steelyard.values.meters import PROMPT_METERS
 
-_USUAL = {"prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details"}
-COUNT_MAX = 2**53
+_USUAL: Final = {"prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details"}
+COUNT_MAX: Final = 2**53
 """A count beyond this is nonsense, and would not survive a JSON reader that uses doubles."""
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import struct
 import uuid
+from typing import Final
 
-_VERSION = 0x7 << 12
-_VARIANT = 0x2 << 62
+_VERSION: Final = 0x7 << 12
+_VARIANT: Final = 0x2 << 62
 _HASH = struct.Struct(">HQ")
-_HALVES = struct.Struct(">QQ")
+_HALVES: Final = struct.Struct(">QQ")
 """An id, in halves that fit a machine's word."""
 
 

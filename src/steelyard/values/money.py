@@ -203,9 +203,9 @@ def share(total: int, weights: Sequence[int]) -> tuple[int, ...]:
 
 def exact(amount_pico: int) -> str:
     """All digits of an amount, none more: ``85.61039``, ``0.000002``, ``-3``."""
-    sign = "-" if amount_pico < 0 else ""
-    whole, fraction = divmod(abs(amount_pico), PICO)
-    digits = f"{fraction:012d}".rstrip("0")
+    sign, size = ("-", -amount_pico) if amount_pico < 0 else ("", amount_pico)
+    whole = size // PICO
+    digits = str(PICO + size % PICO)[1:].rstrip("0")
     return f"{sign}{whole}.{digits}" if digits else f"{sign}{whole}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import Final
 
 from steelyard.dispatch.observing import Ended, Landed, Refused
 from steelyard.dispatch.stages import Attempt
@@ -18,10 +19,10 @@ OTHER = "other"
 _DURATION = "steelyard_call_duration_seconds"
 _FIRST_TOKEN = "steelyard_time_to_first_token_seconds"  # noqa: S105 - a metric's name
 _PER_TOKEN = "steelyard_time_per_output_token_seconds"  # noqa: S105 - the same
-_DURATION_US = FAMILIES[_DURATION].bounds_us
-_FIRST_TOKEN_US = FAMILIES[_FIRST_TOKEN].bounds_us
-_PER_TOKEN_US = FAMILIES[_PER_TOKEN].bounds_us
-_TOKEN_METERS = frozenset(name for name, meter in METERS.items() if meter.unit == "token")
+_DURATION_US: Final = FAMILIES[_DURATION].bounds_us
+_FIRST_TOKEN_US: Final = FAMILIES[_FIRST_TOKEN].bounds_us
+_PER_TOKEN_US: Final = FAMILIES[_PER_TOKEN].bounds_us
+_TOKEN_METERS: Final = frozenset(name for name, meter in METERS.items() if meter.unit == "token")
 
 
 class _Series:
