@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pytest
 from click.testing import CliRunner
 
-from steelyard import app
+from steelyard.cli import close
 from steelyard.cli.main import cli
 from steelyard.metering.journal import JournalWriter
 from steelyard.values import ids, money, periods
@@ -152,7 +152,7 @@ class Trial:
 def trial(tmp_path, monkeypatch):
     """Calls of September and October 2026, on the 5th of November."""
     clock = FixedClock()
-    monkeypatch.setattr(app, "SystemClock", lambda: clock)
+    monkeypatch.setattr(close, "SystemClock", lambda: clock)
     made = Trial(tmp_path / "studio", clock)
     made.at("2026-11-05T12:00+08:00")
     made.weigh(
@@ -219,6 +219,7 @@ def test_a_document_that_is_gone_or_altered_is_written_again(trial):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from steelyard.cli import close
 from steelyard.cli.main import cli
 
 replace, left = Path.replace, int(sys.argv.pop(1))

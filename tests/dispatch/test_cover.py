@@ -66,8 +66,14 @@ def need(most: int, least: int | None = None, last: int | None = None) -> Need:
     return Need(most * LOT_PICO, least * LOT_PICO, last * LOT_PICO)
 
 
-class Worker(Cover):
+class Worker:
     """A worker's cover, in lots."""
+
+    def __init__(self, store: MemoryStore, name: str, *given: Any) -> None:
+        self._cover = Cover(store, name, *given)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cover, name)
 
     async def take(self, wanted: Need, *purses: Purse, patience_s=WAIT_S, gone=never) -> Any:
         slices = self.slices_of(purses)

@@ -50,12 +50,15 @@ ONE = (10, 10, False)
 USED = [1, 10, 10, 20]
 
 
-class Counting(Allowances):
+class Counting:
     """The limits of one studio's calls, at one worker."""
 
     def __init__(self, *limits: Limit) -> None:
-        super().__init__()
+        self._limits = Allowances()
         self.studio = limited(*limits)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._limits, name)
 
     async def asked(self, need=ONE, second=0.0, of=KEY, model="m") -> Held | Turned:
         at_us, now_us = NOON + us_of(second), us_of(second)

@@ -58,14 +58,17 @@ def _quick(monkeypatch):
     monkeypatch.setattr(cover, "RECALL_S", 0.3)
 
 
-class Worker(Allowances):
+class Worker:
     """A worker's limits."""
 
     def __init__(self, store: MemoryStore, name: str, clock: Beating, *limits: Limit) -> None:
         self.cover = Cover(store, name, clock, "x")
-        super().__init__(self.cover, patience_s=2)
+        self._limits = Allowances(self.cover, patience_s=2)
         self.clock = clock
         self.studio = msgspec.structs.replace(snapshot(), funds=Funds(limits=limits))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._limits, name)
 
     async def call(self, *, tokens: int = 1) -> Held | Turned:
         at_us, now_us = self.clock.wall_us(), self.clock.monotonic_us()

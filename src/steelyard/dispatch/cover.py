@@ -27,7 +27,7 @@ from steelyard.dispatch.windows import SLICES
 from steelyard.values import money
 from steelyard.values.clock import Clock, Past
 
-BEAT_S = 1
+BEAT_S: float = 1
 """How often a worker tells what is new, if only that it is there."""
 
 TIGHT_S = 0.2
