@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import tempfile
 import warnings
 from collections.abc import Callable, Generator, Iterator
@@ -94,7 +95,10 @@ def engine(url) -> Iterator[sa.Engine]:
 @pytest.fixture(scope="session")
 def valkey() -> Iterator[str]:
     """A Valkey server of our own; its URL."""
-    with ValkeyServer() as server:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        # The package tries ports in one order, which ends badly for two that start together.
+        port = found.getsockname()[1]
+    with ValkeyServer(port=port) as server:
         yield server.connection_url
 
 
