@@ -239,6 +239,22 @@ def test_at_once_from_many_threads_nothing_is_given_twice(opened, another):
     assert opened.held() == [Held("p", sum(granted), 0)]
 
 
+def test_many_that_open_an_empty_store_at_once_make_it_once(another):
+    """As the processes of a studio do that starts for the first time."""
+    start = threading.Barrier(8)
+
+    def work(_: int) -> tuple[str, frozenset[str], frozenset[str]]:
+        mine = another()
+        start.wait()
+        try:
+            return mine.state()
+        finally:
+            mine.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(work, range(8)))) == 1
+
+
 def test_what_a_dead_writer_had_of_a_minute_is_free_when_that_is_over(opened):
     rate = f"{RATE}a/key=k/requests/minute"
     opened.exchange("x", "a", 1, [wish("p", least=5, best=5), wish(rate, size=10, least=7, best=7)])

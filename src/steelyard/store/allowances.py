@@ -32,6 +32,9 @@ from steelyard.store.engines import connect
 WAIT_MS_MAX = 2000
 """How long a statement may take before the store counts as away."""
 
+_MAKER_LOCK = 0x57EE17A8E
+"""The advisory lock of whoever makes the tables in PostgreSQL, where two can't do it at once."""
+
 METADATA = sa.MetaData()
 
 
@@ -234,6 +237,9 @@ class SqlAllowances:
                 self.round_trips += 2  # to begin, and to commit
                 with connection.begin():
                     if not self._made:
+                        if self._postgresql:
+                            lock = sa.func.pg_advisory_xact_lock(_MAKER_LOCK)
+                            connection.execute(sa.select(lock))
                         METADATA.create_all(connection)
                     yield connection
             self._made = True
